@@ -1,1 +1,28 @@
-//! weir-log
+//! A partition's records: the Kafka batch format, what a producer may write, and where one
+//! partition's committed batches lie.
+//!
+//! Everything here is synchronous and free of I/O: disks are reached through
+//! [`read::BlockReader`], time is an argument. The crate knows nothing of Raft or of Kafka's requests.
+//!
+//! Invariants:
+//! - a record that a producer wrote is never decoded and encoded again; its bytes are walked;
+//! - offsets and leader epoch are patched into the first 16 bytes, which the batch CRC does not cover;
+//! - a [`partition::PartitionLog`] holds committed batches only, so its end is its high watermark;
+//! - a read starts at a batch and ends at one, and bytes from a disk are checked before they are served;
+//! - no integer from the wire is added, multiplied or used as a length unchecked.
+//!
+//! Left out: Raft entries and the write-ahead log (`raft`), wire requests and error codes (`broker`).
+
+pub mod batch;
+pub mod builder;
+pub mod compression;
+pub mod records;
+mod varint;
+
+pub use batch::{
+    BatchError, BatchHeader, LeaderEpoch, Offset, RECORD_BATCH_HEADER_LEN, TimestampType, assign,
+    batches,
+};
+pub use builder::BatchBuilder;
+pub use compression::{Codec, CompressionError};
+pub use records::{BatchRecords, Record, RecordHeader};
