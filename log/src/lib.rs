@@ -16,7 +16,9 @@
 pub mod batch;
 pub mod builder;
 pub mod compression;
+pub mod producer;
 pub mod records;
+pub mod validate;
 mod varint;
 
 pub use batch::{
@@ -25,4 +27,6 @@ pub use batch::{
 };
 pub use builder::BatchBuilder;
 pub use compression::{Codec, CompressionError};
+pub use producer::{ProducerCheck, ProducerError, ProducerState, Producers};
 pub use records::{BatchRecords, Record, RecordHeader};
+pub use validate::{InvalidBatch, ProduceRules, RecordError, ValidBatch, validate};
