@@ -1,1 +1,3 @@
 //! weir broker
+
+pub mod meta;

@@ -1,0 +1,380 @@
+//! Topics: create, delete, grow.
+
+use super::super::command::MetaCommand;
+use super::super::config::ConfigError;
+use super::super::effective::Layers;
+use super::super::epochs::MAX_BASE;
+use super::super::names::{self, NameError};
+use super::super::placement::shard_for;
+use super::super::state::{Configs, MetaState};
+use super::super::topics::{PartitionPlace, Topic};
+use super::{TableDraft, configs};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// The most partitions that one request may create.
+pub const MAX_NEW_PARTITIONS: i64 = 10_000;
+
+/// Why topics were not created, deleted or grown.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TopicError {
+    #[error(transparent)]
+    InvalidName(#[from] NameError),
+    #[error(
+        "topic `{name}` collides with topic `{existing}`: `.` and `_` are one in the names of metrics"
+    )]
+    Collides { name: String, existing: String },
+    #[error("topic `{name}` is reserved for table `{table}`")]
+    Reserved { name: String, table: String },
+    #[error("topic `{0}` belongs to the broker")]
+    Protected(String),
+    #[error("topic `{0}` already exists")]
+    Exists(String),
+    #[error("there is no topic `{0}`")]
+    Unknown(String),
+    #[error("there is no topic with id {0}")]
+    UnknownId(Uuid),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("{0} partitions: the number of partitions must be positive, or -1 for the default")]
+    InvalidPartitionCount(i32),
+    #[error("topic `{name}` has {current} partitions, {asked} would not be more")]
+    NotMorePartitions {
+        name: String,
+        current: i32,
+        asked: i32,
+    },
+    #[error(
+        "table `{0}` cannot grow: its keys would move; make a table with more partitions and copy the rows"
+    )]
+    TableCannotGrow(String),
+    #[error("replication factor {0}: it must be positive, or -1 for the default")]
+    InvalidReplicationFactor(i16),
+    #[error("replication factor {asked} with {brokers} registered brokers")]
+    TooFewBrokers { asked: i16, brokers: usize },
+    /// A manual assignment that does not fit the rest of the request.
+    #[error("{0}")]
+    AssignmentMisplaced(String),
+    /// A manual assignment that names replicas which cannot be.
+    #[error("{0}")]
+    InvalidAssignment(String),
+    #[error("one request may create {MAX_NEW_PARTITIONS} partitions, this one asks for {0}")]
+    TooMany(i64),
+    #[error("the leader epochs of `{0}` are used up; choose another name")]
+    EpochsUsedUp(String),
+}
+
+/// Who asks. Only the broker itself makes its internal topics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    Client,
+    Broker,
+}
+
+/// A topic to be made.
+#[derive(Debug, Clone)]
+pub struct NewTopic {
+    pub name: String,
+    pub origin: Origin,
+    /// For the topic if it is made; drawn by the caller, so that deciding is repeatable.
+    pub id: Uuid,
+    pub now_ms: i64,
+    /// -1 is the broker's default.
+    pub partitions: i32,
+    /// -1 is the broker's default.
+    pub replication_factor: i16,
+    /// Partition -> replicas; empty leaves it to the broker.
+    pub assignments: Vec<(i32, Vec<i32>)>,
+    /// `None` values are refused.
+    pub configs: Vec<(String, Option<String>)>,
+    /// The definition of the table that the settings ask for, if they do.
+    pub table: Option<TableDraft>,
+    /// The shard of every partition, for the broker's own topics; else the broker spreads them.
+    pub shard: Option<u64>,
+}
+
+/// What a created topic is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Created {
+    pub id: Uuid,
+    pub partitions: i32,
+    pub replication_factor: i16,
+    /// As stored.
+    pub configs: Configs,
+}
+
+/// Decides one topic of a CreateTopics request.
+pub fn create(
+    layers: Layers<'_>,
+    new: &NewTopic,
+) -> Result<(Vec<MetaCommand>, Created), TopicError> {
+    let state = layers.state;
+    check_name(state, new)?;
+    let configs = configs::new_topic(layers, &new.configs)?;
+    let places = place(layers, new)?;
+    let replication_factor = state.replicas_of(places[0].shard).len() as i16;
+    let table = configs::wants_table(layers, &configs);
+    if table
+        && [".changelog", ".debezium"]
+            .iter()
+            .any(|s| state.topics().get(&format!("{}{s}", new.name)).is_some())
+    {
+        let reason = format!(
+            "`{0}.changelog` or `{0}.debezium` exists; the names belong to the table",
+            new.name
+        );
+        return Err(ConfigError::Table(reason).into());
+    }
+    let draft = match (table, &new.table) {
+        (true, None) => {
+            return Err(ConfigError::Table("the table's definition is missing".to_owned()).into());
+        }
+        (true, Some(draft)) => Some(draft.clone()),
+        (false, _) => None,
+    };
+    let created = Created {
+        id: new.id,
+        partitions: places.len() as i32,
+        replication_factor,
+        configs: configs.clone(),
+    };
+    let topic = Topic {
+        name: Arc::from(new.name.as_str()),
+        id: new.id,
+        partitions: places,
+        configs,
+        created_at_ms: new.now_ms,
+        partitioners: draft.as_ref().map(|draft| draft.partitioners),
+        table: draft.map(|draft| draft.definition),
+    };
+    Ok((vec![MetaCommand::CreateTopic(topic)], created))
+}
+
+fn check_name(state: &MetaState, new: &NewTopic) -> Result<(), TopicError> {
+    names::validate(&new.name)?;
+    if state.topics().get(&new.name).is_some() {
+        return Err(TopicError::Exists(new.name.clone()));
+    }
+    if new.origin == Origin::Client && names::is_protected(&new.name) {
+        return Err(TopicError::Protected(new.name.clone()));
+    }
+    if let Some(existing) = state.topics().colliding(&new.name) {
+        return Err(TopicError::Collides {
+            name: new.name.clone(),
+            existing: existing.to_owned(),
+        });
+    }
+    let table = names::reserved_by_table(&new.name).and_then(|table| state.topics().get(table));
+    if let Some(topic) = table.filter(|topic| topic.table.is_some()) {
+        return Err(TopicError::Reserved {
+            name: new.name.clone(),
+            table: topic.name.to_string(),
+        });
+    }
+    Ok(())
+}
+
+fn place(layers: Layers<'_>, new: &NewTopic) -> Result<Vec<PartitionPlace>, TopicError> {
+    let state = layers.state;
+    let epoch_base = state.epoch_base_for(&new.name);
+    if epoch_base > MAX_BASE {
+        return Err(TopicError::EpochsUsedUp(new.name.clone()));
+    }
+    if !new.assignments.is_empty() {
+        let shards = assigned(state, new)?;
+        return Ok(shards
+            .into_iter()
+            .map(|shard| PartitionPlace { shard, epoch_base })
+            .collect());
+    }
+    match new.replication_factor {
+        -1 => {}
+        factor if factor < 1 => return Err(TopicError::InvalidReplicationFactor(factor)),
+        factor => {
+            let brokers = state.nodes().len();
+            if factor as usize > brokers {
+                return Err(TopicError::TooFewBrokers {
+                    asked: factor,
+                    brokers,
+                });
+            }
+        }
+    }
+    let count = match new.partitions {
+        -1 => layers.broker_int("num.partitions"),
+        count if count < 1 => return Err(TopicError::InvalidPartitionCount(count)),
+        count => i64::from(count),
+    };
+    if count > MAX_NEW_PARTITIONS {
+        return Err(TopicError::TooMany(count));
+    }
+    let shards: Vec<u64> = match new.shard {
+        Some(shard) => vec![shard],
+        None => state.shards().keys().copied().collect(),
+    };
+    Ok((0..count as usize)
+        .map(|partition| PartitionPlace {
+            shard: shard_for(&new.name, partition, &shards),
+            epoch_base,
+        })
+        .collect())
+}
+
+/// The shards of a manual assignment, by partition.
+fn assigned(state: &MetaState, new: &NewTopic) -> Result<Vec<u64>, TopicError> {
+    if new.replication_factor != -1 {
+        let reason = "a manual assignment needs the replication factor to be -1";
+        return Err(TopicError::AssignmentMisplaced(reason.to_owned()));
+    }
+    if new.partitions != -1 {
+        let reason = "a manual assignment needs the number of partitions to be -1";
+        return Err(TopicError::AssignmentMisplaced(reason.to_owned()));
+    }
+    let mut by_partition = std::collections::BTreeMap::new();
+    let mut factor = None;
+    for (partition, replicas) in &new.assignments {
+        if by_partition.contains_key(partition) {
+            return Err(TopicError::InvalidAssignment(format!(
+                "partition {partition} is assigned more than once"
+            )));
+        }
+        check_replicas(state, replicas, *factor.get_or_insert(replicas.len()))?;
+        let shard = shard_on(state, &new.name, by_partition.len(), replicas)?;
+        by_partition.insert(*partition, shard);
+    }
+    if by_partition.len() as i64 > MAX_NEW_PARTITIONS {
+        return Err(TopicError::TooMany(by_partition.len() as i64));
+    }
+    if (0..)
+        .zip(by_partition.keys())
+        .any(|(expected, partition)| expected != *partition)
+    {
+        return Err(TopicError::InvalidAssignment(
+            "partitions must be numbered from 0 without a gap".to_owned(),
+        ));
+    }
+    Ok(by_partition.into_values().collect())
+}
+
+fn check_replicas(state: &MetaState, replicas: &[i32], factor: usize) -> Result<(), TopicError> {
+    let refuse = |reason: String| Err(TopicError::InvalidAssignment(reason));
+    if replicas.is_empty() {
+        return refuse("a partition is assigned to no broker".to_owned());
+    }
+    if let Some(unknown) = replicas
+        .iter()
+        .find(|broker| !state.nodes().contains_key(broker))
+    {
+        return refuse(format!("broker {unknown} is not registered"));
+    }
+    if replicas.iter().collect::<BTreeSet<_>>().len() != replicas.len() {
+        return refuse(format!(
+            "the replicas {replicas:?} name a broker more than once"
+        ));
+    }
+    if replicas.len() != factor {
+        return refuse(format!(
+            "the replicas {replicas:?} are {}, other partitions have {factor}",
+            replicas.len()
+        ));
+    }
+    Ok(())
+}
+
+/// A shard that is replicated on just these brokers.
+fn shard_on(
+    state: &MetaState,
+    topic: &str,
+    partition: usize,
+    replicas: &[i32],
+) -> Result<u64, TopicError> {
+    let wanted: BTreeSet<&i32> = replicas.iter().collect();
+    let fitting: Vec<u64> = state
+        .shards()
+        .iter()
+        .filter(|(_, info)| info.replicas.iter().collect::<BTreeSet<_>>() == wanted)
+        .map(|(shard, _)| *shard)
+        .collect();
+    if fitting.is_empty() {
+        return Err(TopicError::InvalidAssignment(format!(
+            "no shard has the replicas {replicas:?}"
+        )));
+    }
+    Ok(shard_for(topic, partition, &fitting))
+}
+
+/// Decides one topic of a DeleteTopics request.
+///
+/// `highest_epoch`: the highest leader epoch that the caller knows to have been issued for it.
+pub fn delete(
+    state: &MetaState,
+    id: Uuid,
+    highest_epoch: i32,
+) -> Result<Vec<MetaCommand>, TopicError> {
+    let topic = state.topics().by_id(id).ok_or(TopicError::UnknownId(id))?;
+    if names::is_protected(&topic.name) {
+        return Err(TopicError::Protected(topic.name.to_string()));
+    }
+    Ok(vec![MetaCommand::DeleteTopic { id, highest_epoch }])
+}
+
+/// Decides one topic of a CreatePartitions request: `count` is the number that the topic shall have.
+pub fn grow(
+    state: &MetaState,
+    name: &str,
+    count: i32,
+    assignments: Option<&[Vec<i32>]>,
+) -> Result<Vec<MetaCommand>, TopicError> {
+    let topic = state
+        .topics()
+        .get(name)
+        .ok_or_else(|| TopicError::Unknown(name.to_owned()))?;
+    if names::is_protected(name) {
+        return Err(TopicError::Protected(name.to_owned()));
+    }
+    let current = topic.partition_count();
+    if count <= current {
+        return Err(TopicError::NotMorePartitions {
+            name: name.to_owned(),
+            current,
+            asked: count,
+        });
+    }
+    if topic.table.is_some() {
+        return Err(TopicError::TableCannotGrow(name.to_owned()));
+    }
+    let more = i64::from(count) - i64::from(current);
+    if let Some(given) = assignments.map(<[_]>::len)
+        && given as i64 != more
+    {
+        return Err(TopicError::InvalidAssignment(format!(
+            "{given} assignments for {more} new partitions"
+        )));
+    }
+    if more > MAX_NEW_PARTITIONS {
+        return Err(TopicError::TooMany(more));
+    }
+    let shards: Vec<u64> = state.shards().keys().copied().collect();
+    let factor = state.replicas_of(topic.partitions[0].shard).len();
+    let epoch_base = topic.partitions[0].epoch_base;
+    let place = |partition: usize| {
+        let shard = match assignments {
+            Some(assignments) => {
+                let replicas = &assignments[partition - current as usize];
+                check_replicas(state, replicas, factor)?;
+                shard_on(state, name, partition, replicas)?
+            }
+            None => shard_for(name, partition, &shards),
+        };
+        Ok(PartitionPlace { shard, epoch_base })
+    };
+    let partitions = (current as usize..count as usize)
+        .map(place)
+        .collect::<Result<_, TopicError>>()?;
+    Ok(vec![MetaCommand::AddPartitions {
+        id: topic.id,
+        from: current as u32,
+        partitions,
+    }])
+}

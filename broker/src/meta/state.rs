@@ -1,0 +1,111 @@
+//! What the metadata log folds into.
+
+use super::epochs::EpochMarks;
+use super::topics::Topics;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// An address that clients are told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// Empty for a listener on a wildcard address without an advertised one: then clients are told the local address on
+    /// which they connected.
+    pub host: String,
+    pub port: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeInfo {
+    /// The Raft incarnation that this broker id stands for now.
+    pub raft_id: u64,
+    /// Listener name -> advertised Kafka address.
+    pub listeners: BTreeMap<String, Endpoint>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rack: Option<String>,
+}
+
+/// A data shard and the brokers that replicate it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardInfo {
+    /// In order of preference.
+    pub replicas: Vec<i32>,
+}
+
+/// Settings by name, as they were given.
+pub type Configs = BTreeMap<String, String>;
+
+/// The cluster as one node has applied it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MetaState {
+    /// How many entries changed this state; decisions are fenced by it.
+    pub(super) revision: u64,
+    pub(super) cluster_id: Option<String>,
+    pub(super) nodes: BTreeMap<i32, NodeInfo>,
+    pub(super) shards: BTreeMap<u64, ShardInfo>,
+    pub(super) topics: Topics,
+    pub(super) cluster_configs: Configs,
+    pub(super) broker_configs: BTreeMap<i32, Configs>,
+    pub(super) next_producer_id: i64,
+    pub(super) epochs: EpochMarks,
+}
+
+impl MetaState {
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Kafka's cluster id; `None` until the first leader has initialised the cluster.
+    pub fn cluster_id(&self) -> Option<&str> {
+        self.cluster_id.as_deref()
+    }
+
+    /// By broker id.
+    pub fn nodes(&self) -> &BTreeMap<i32, NodeInfo> {
+        &self.nodes
+    }
+
+    /// The Kafka broker id of a Raft node.
+    pub fn broker_of(&self, raft_id: u64) -> Option<i32> {
+        self.nodes
+            .iter()
+            .find(|(_, node)| node.raft_id == raft_id)
+            .map(|(id, _)| *id)
+    }
+
+    /// The data shards, by id. Shard 0, the metadata, is not among them.
+    pub fn shards(&self) -> &BTreeMap<u64, ShardInfo> {
+        &self.shards
+    }
+
+    /// The brokers that carry a shard; the metadata shard is carried by all.
+    pub fn replicas_of(&self, shard: u64) -> Vec<i32> {
+        match self.shards.get(&shard) {
+            Some(info) => info.replicas.clone(),
+            None => self.nodes.keys().copied().collect(),
+        }
+    }
+
+    pub fn topics(&self) -> &Topics {
+        &self.topics
+    }
+
+    /// Broker settings that hold for every broker.
+    pub fn cluster_configs(&self) -> &Configs {
+        &self.cluster_configs
+    }
+
+    /// Broker settings of one broker.
+    pub fn broker_configs(&self, broker: i32) -> Option<&Configs> {
+        self.broker_configs.get(&broker)
+    }
+
+    /// The first producer id that was never given out.
+    pub fn next_producer_id(&self) -> i64 {
+        self.next_producer_id
+    }
+
+    /// The `epoch_base` of a new topic's partitions.
+    pub fn epoch_base_for(&self, topic: &str) -> i32 {
+        self.epochs.base_for(topic)
+    }
+}

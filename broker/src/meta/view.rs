@@ -1,0 +1,73 @@
+//! What the admin APIs ask of the running shards. Nothing here assumes that a shard's leader is this node.
+
+use super::decide::TableDraft;
+use super::settings::TopicSettings;
+use super::topics::PartitionPlace;
+use futures::future::BoxFuture;
+use uuid::Uuid;
+
+/// A shard as this node knows it now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ShardView {
+    /// The broker that leads it; `None` while nobody is known to.
+    pub leader: Option<i32>,
+    pub term: u64,
+    /// The brokers whose replicas are within the stated lag.
+    pub in_sync: Vec<i32>,
+}
+
+impl ShardView {
+    /// The leader epoch of a partition that this shard carries.
+    pub fn leader_epoch(&self, place: PartitionPlace) -> i32 {
+        i32::try_from(self.term)
+            .ok()
+            .and_then(|term| place.epoch_base.checked_add(term))
+            .unwrap_or(i32::MAX)
+    }
+}
+
+/// One data directory of this node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogDir {
+    /// Absolute.
+    pub path: String,
+    pub total_bytes: i64,
+    pub usable_bytes: i64,
+}
+
+/// Why a wait for a topic's partitions ended without them.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AttachError {
+    #[error("the partitions of the topic were not ready in time")]
+    TimedOut,
+    #[error("the topic was deleted meanwhile")]
+    Deleted,
+}
+
+pub trait PartitionView: Send + Sync + 'static {
+    fn shard(&self, shard: u64) -> ShardView;
+
+    /// Waits until every partition of the topic is attached to its shard, so that whoever asks for its leaders gets them.
+    /// The caller bounds the wait.
+    fn attached(&self, topic_id: Uuid) -> BoxFuture<'static, Result<(), AttachError>>;
+
+    fn log_dir(&self) -> LogDir;
+
+    /// Bytes of the partition's log on this node; `None` when this node has no replica of it.
+    fn log_size_bytes(&self, topic_id: Uuid, partition: i32) -> Option<i64>;
+}
+
+/// The part of the broker that knows what a table is.
+pub trait TableDesigner: Send + Sync + 'static {
+    /// The definition of the table that these settings ask for.
+    ///
+    /// `existing`: the topic that shall become a table; its log is folded first. `Err` says why it cannot be one, for the
+    /// person who asked.
+    fn design(
+        &self,
+        topic: &str,
+        existing: Option<Uuid>,
+        partitions: i32,
+        settings: &TopicSettings,
+    ) -> BoxFuture<'static, Result<TableDraft, String>>;
+}
