@@ -2,7 +2,7 @@
 //! partition's committed batches lie.
 //!
 //! Everything here is synchronous and free of I/O: disks are reached through
-//! [`read::BlockReader`], time is an argument. The crate knows nothing of Raft or of Kafka's requests.
+//! `read::BlockReader`, time is an argument. The crate knows nothing of Raft or of Kafka's requests.
 //!
 //! Invariants:
 //! - a record that a producer wrote is never decoded and encoded again; its bytes are walked;
@@ -16,6 +16,10 @@
 pub mod batch;
 pub mod builder;
 pub mod compression;
+pub mod epochs;
+pub mod extent;
+pub mod format;
+pub mod partition;
 pub mod producer;
 pub mod records;
 pub mod validate;
@@ -27,6 +31,9 @@ pub use batch::{
 };
 pub use builder::BatchBuilder;
 pub use compression::{Codec, CompressionError};
+pub use epochs::EpochEnd;
+pub use extent::{Extent, Pos};
+pub use partition::{Misfit, PartitionLog};
 pub use producer::{ProducerCheck, ProducerError, ProducerState, Producers};
 pub use records::{BatchRecords, Record, RecordHeader};
 pub use validate::{InvalidBatch, ProduceRules, RecordError, ValidBatch, validate};

@@ -150,7 +150,7 @@ impl ProducerState {
     }
 
     /// Rebuilds a stored state; `None` when no run of `check` and `record` could have made it.
-    pub fn restore(
+    pub(crate) fn restore(
         epoch: i16,
         last_append_ms: i64,
         batches: &[ProducedBatch],
@@ -246,7 +246,12 @@ impl Producers {
         self.states.is_empty()
     }
 
-    pub fn restore(states: Vec<(i64, ProducerState)>) -> Option<Producers> {
+    /// Memory held beside the struct itself.
+    pub fn heap_bytes(&self) -> usize {
+        self.states.capacity() * size_of::<(i64, ProducerState)>()
+    }
+
+    pub(crate) fn restore(states: Vec<(i64, ProducerState)>) -> Option<Producers> {
         let sorted = states.windows(2).all(|pair| pair[0].0 < pair[1].0);
         sorted.then_some(Producers { states })
     }

@@ -1,0 +1,297 @@
+//! One partition's log: what is committed, where it lies, and who wrote it.
+//!
+//! Only committed batches enter, so the end of the log is the high watermark. An idle partition is this
+//! struct alone, without anything on the heap.
+
+use crate::batch::{BatchHeader, LeaderEpoch, Offset};
+use crate::epochs::{EpochEnd, Epochs};
+use crate::extent::{Extent, Extents};
+use crate::producer::{ProducerCheck, ProducerError, ProducerState, Producers};
+use smallvec::SmallVec;
+
+/// See the module's description.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PartitionLog {
+    // Invariant: log_start_offset <= next_offset; the last extent ends before next_offset, and the
+    // first one reaches log_start_offset.
+    log_start_offset: Offset,
+    next_offset: Offset,
+    epochs: Epochs,
+    producers: Producers,
+    extents: Extents,
+}
+
+// 100,000 idle partitions have to fit a node.
+const _: () = assert!(size_of::<PartitionLog>() <= 128);
+
+/// Why batches do not continue a partition's log. The same on every replica.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Misfit {
+    #[error("no batches to append")]
+    Empty,
+    #[error("batch starts at offset {found} where {expected} comes next")]
+    BaseOffset { expected: Offset, found: Offset },
+    #[error("batch claims {records_count} records up to offset delta {last_offset_delta}")]
+    Count {
+        records_count: i32,
+        last_offset_delta: i32,
+    },
+    #[error("batch has leader epoch {found}, {latest} has written already")]
+    LeaderEpoch {
+        latest: LeaderEpoch,
+        found: LeaderEpoch,
+    },
+    #[error("batch of producer {producer_id} is there already, at offset {base_offset}")]
+    Duplicate {
+        producer_id: i64,
+        base_offset: Offset,
+    },
+    #[error(transparent)]
+    Producer(#[from] ProducerError),
+}
+
+impl PartitionLog {
+    pub fn new() -> PartitionLog {
+        PartitionLog::default()
+    }
+
+    /// An empty log whose first record gets `offset`.
+    pub fn starting_at(offset: Offset) -> PartitionLog {
+        PartitionLog {
+            log_start_offset: offset,
+            next_offset: offset,
+            ..PartitionLog::default()
+        }
+    }
+
+    /// Lowest offset that may be read; may lie inside a batch.
+    pub fn log_start_offset(&self) -> Offset {
+        self.log_start_offset
+    }
+
+    /// The offset that the next record gets: log end and high watermark, exclusive.
+    pub fn next_offset(&self) -> Offset {
+        self.next_offset
+    }
+
+    pub fn high_watermark(&self) -> Offset {
+        self.next_offset
+    }
+
+    pub fn epochs(&self) -> &Epochs {
+        &self.epochs
+    }
+
+    pub fn producers(&self) -> &Producers {
+        &self.producers
+    }
+
+    pub fn extents(&self) -> &Extents {
+        &self.extents
+    }
+
+    /// Bytes of the batches that are kept.
+    pub fn retained_bytes(&self) -> u64 {
+        self.extents.bytes()
+    }
+
+    /// Whether these batches, in this order, continue the log. Changes nothing.
+    ///
+    /// An entry that carries several partitions is verified for all of them before any is appended.
+    pub fn verify(&self, batches: &[BatchHeader]) -> Result<(), Misfit> {
+        if batches.is_empty() {
+            return Err(Misfit::Empty);
+        }
+        let mut expected = self.next_offset;
+        let mut latest = self.epochs.latest();
+        let mut overlay = SmallVec::<[(i64, ProducerState); 1]>::new();
+        for batch in batches {
+            let (found, epoch) = (batch.base_offset, batch.partition_leader_epoch);
+            if found != expected {
+                return Err(Misfit::BaseOffset { expected, found });
+            }
+            // Also keeps `last_offset` from running over.
+            if batch.last_offset_delta < 0 || batch.last_offset() == Offset::MAX {
+                return Err(Misfit::Count {
+                    records_count: batch.records_count,
+                    last_offset_delta: batch.last_offset_delta,
+                });
+            }
+            if let Some(latest) = latest.filter(|latest| epoch < *latest) {
+                let found = epoch;
+                return Err(Misfit::LeaderEpoch { latest, found });
+            }
+            if batch.has_producer_id() {
+                self.verify_producer(batch, &mut overlay)?;
+            }
+            expected = batch.last_offset() + 1;
+            latest = Some(epoch);
+        }
+        Ok(())
+    }
+
+    fn verify_producer(
+        &self,
+        batch: &BatchHeader,
+        overlay: &mut SmallVec<[(i64, ProducerState); 1]>,
+    ) -> Result<(), Misfit> {
+        let producer_id = batch.producer_id;
+        let at = match overlay.iter().position(|(id, _)| *id == producer_id) {
+            Some(at) => at,
+            None => {
+                overlay.push((producer_id, self.producers.overlay(producer_id)));
+                overlay.len() - 1
+            }
+        };
+        let state = &mut overlay[at].1;
+        match state.check(batch)? {
+            ProducerCheck::Append => {
+                state.record(batch, batch.base_offset);
+                Ok(())
+            }
+            ProducerCheck::Duplicate { base_offset, .. } => Err(Misfit::Duplicate {
+                producer_id,
+                base_offset,
+            }),
+        }
+    }
+
+    /// Appends committed batches that lie in `extent`, or changes nothing and says why.
+    ///
+    /// `append_time_ms` comes with the entry; producer expiry counts from it. Panics when `extent` is
+    /// not that of `batches` (see [`Extent::of`]).
+    pub fn append(
+        &mut self,
+        batches: &[BatchHeader],
+        extent: &Extent,
+        append_time_ms: i64,
+    ) -> Result<(), Misfit> {
+        self.verify(batches)?;
+        assert_eq!(
+            Extent::of(batches, extent.pos).as_ref(),
+            Some(extent),
+            "the extent is that of its batches"
+        );
+        for batch in batches {
+            self.epochs
+                .note(batch.partition_leader_epoch, batch.base_offset);
+            self.producers
+                .record(batch, batch.base_offset, append_time_ms);
+        }
+        self.extents.push(extent);
+        self.next_offset = extent.last_offset + 1;
+        Ok(())
+    }
+
+    /// Moves log start up to `new_start` (never down, never past the end) and forgets what lies below.
+    pub fn trim(&mut self, new_start: Offset) {
+        let new_start = new_start.min(self.next_offset);
+        if new_start <= self.log_start_offset {
+            return;
+        }
+        self.log_start_offset = new_start;
+        self.extents.drop_below(new_start);
+        self.epochs.trim(new_start);
+    }
+
+    /// Forgets producers without an append for `expiration_ms`; returns how many.
+    pub fn expire_producers(&mut self, now_ms: i64, expiration_ms: i64) -> usize {
+        self.producers.expire(now_ms, expiration_ms)
+    }
+
+    /// Where `epoch` ends, among the epochs that have records here; `None` for one above them all.
+    ///
+    /// A leader asks [`PartitionLog::end_offset_as_leader`], for its own epoch may have no records yet.
+    pub fn end_offset_for_epoch(&self, epoch: LeaderEpoch) -> Option<EpochEnd> {
+        self.epochs.end_of(epoch, self.next_offset)
+    }
+
+    /// What a leader of epoch `leader_epoch` answers to OffsetForLeaderEpoch.
+    pub fn end_offset_as_leader(
+        &self,
+        epoch: LeaderEpoch,
+        leader_epoch: LeaderEpoch,
+    ) -> Option<EpochEnd> {
+        let end_offset = self.next_offset;
+        if epoch > leader_epoch {
+            return None;
+        }
+        if epoch == leader_epoch {
+            return Some(EpochEnd { epoch, end_offset });
+        }
+        // An epoch between the last one with records and ours ends where ours starts: at the end.
+        self.end_offset_for_epoch(epoch).or(Some(EpochEnd {
+            epoch: self.epochs.latest().unwrap_or(epoch),
+            end_offset,
+        }))
+    }
+
+    /// The log start that retention asks for: whole extents go, oldest first.
+    ///
+    /// One goes when all its timestamps are older than `retention_ms`, or when what is left still holds
+    /// `retention_bytes`. Extents without timestamps are kept by time. `None` is no bound.
+    pub fn retention_start(
+        &self,
+        now_ms: i64,
+        retention_ms: Option<i64>,
+        retention_bytes: Option<u64>,
+    ) -> Offset {
+        let mut start = self.log_start_offset;
+        let mut left = self.extents.bytes();
+        for extent in self.extents.iter() {
+            let rest = left - u64::from(extent.len);
+            let expired = retention_ms.is_some_and(|keep| {
+                extent.max_timestamp >= 0 && now_ms.saturating_sub(extent.max_timestamp) > keep
+            });
+            let spare = retention_bytes.is_some_and(|keep| rest >= keep);
+            if !expired && !spare {
+                break;
+            }
+            left = rest;
+            start = extent.last_offset + 1;
+        }
+        start
+    }
+
+    /// Memory held beside the struct itself.
+    pub fn heap_bytes(&self) -> usize {
+        self.extents.heap_bytes() + self.epochs.heap_bytes() + self.producers.heap_bytes()
+    }
+
+    /// Puts stored parts together; `None` when they contradict each other.
+    pub(crate) fn restore(
+        log_start_offset: Offset,
+        next_offset: Offset,
+        epochs: Epochs,
+        producers: Producers,
+        extents: Extents,
+    ) -> Option<PartitionLog> {
+        let log = PartitionLog {
+            log_start_offset,
+            next_offset,
+            epochs,
+            producers,
+            extents,
+        };
+        log.validate().then_some(log)
+    }
+
+    /// Whether the struct's invariant holds.
+    pub(crate) fn validate(&self) -> bool {
+        let first_reaches_start = self
+            .extents
+            .iter()
+            .next()
+            .is_none_or(|first| first.last_offset >= self.log_start_offset);
+        let last_ends_the_log = self
+            .extents
+            .iter()
+            .next_back()
+            .is_none_or(|last| last.last_offset + 1 == self.next_offset);
+        let within = self.log_start_offset <= self.next_offset;
+        within && first_reaches_start && last_ends_the_log
+    }
+}
+
+#[cfg(test)]
+mod tests;
