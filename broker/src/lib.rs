@@ -1,3 +1,5 @@
-//! weir broker
+//! The broker: its edges, and what stands behind them.
 
+pub mod broker;
+pub mod kafka;
 pub mod meta;

@@ -1,0 +1,407 @@
+//! From a frame to a running handler: the registration of the Kafka APIs, and what every request passes.
+//!
+//! [`APIS`] is the only registration. ApiVersions, dispatch, the names of metrics and the bounds check read it, so
+//! what is in it is served, and what is served is in it. Decoding, the bounds check and metrics happen once, here.
+
+use std::future::Future;
+use std::ops::RangeInclusive;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use kafka_protocol::messages::ApiKey;
+use kafka_protocol::protocol::{Decodable, Encodable, Message};
+use thiserror::Error;
+use tokio::time::Instant;
+
+use super::api_versions::{self, ApiVersions};
+use super::bounds::{self, BoundsError};
+use super::budget::Reservation;
+use super::codec::{Reader, WireError};
+use super::frame::Frame;
+use super::request_metrics::RequestMetrics;
+use super::session::Session;
+use crate::broker::Broker;
+
+/// Sorted by API key. What is here is served; what is served is here.
+pub static APIS: &[Entry] = &[Entry::of::<ApiVersions>()];
+
+/// One Kafka API: the versions this broker implements, and how one request becomes one response.
+pub trait Api: 'static {
+    type Request: Decodable + Message + Send;
+    type Response: Encodable + Message + Send;
+    const KEY: ApiKey;
+    const VERSIONS: RangeInclusive<i16>;
+
+    /// Runs its ordered stage before it returns (requests of a connection are started in order); the future is the
+    /// response stage. Strings and bytes of the request share its frame's memory: copy what outlives the answer.
+    fn handle(
+        broker: &Arc<Broker>,
+        session: &Arc<Session>,
+        version: i16,
+        request: Self::Request,
+    ) -> impl Future<Output = Self::Response> + Send + 'static;
+}
+
+/// A Kafka API with a codec of its own, for bytes that are not copied.
+pub trait RawApi: 'static {
+    const KEY: ApiKey;
+    const VERSIONS: RangeInclusive<i16>;
+
+    /// As [`Api::handle`]. `body` has passed the bounds check; the reply's segments are the response's body.
+    fn handle(
+        broker: &Arc<Broker>,
+        session: &Arc<Session>,
+        head: RequestHead,
+        body: BytesMut,
+    ) -> impl Future<Output = Reply> + Send + 'static;
+}
+
+/// The part of a request's header that its handler needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestHead {
+    pub version: i16,
+    pub correlation_id: i32,
+    /// Whether body and response use compact lengths and tagged fields.
+    pub flexible: bool,
+}
+
+/// What goes back for one request.
+#[derive(Debug)]
+pub enum Reply {
+    /// The response's bytes, in pieces.
+    Segments(Vec<Bytes>),
+    /// No response at all (produce with acks=0).
+    None,
+    /// No response: the connection ends, for this reason, once earlier requests are answered.
+    Close(&'static str),
+}
+
+pub type ReplyFuture = Pin<Box<dyn Future<Output = Reply> + Send>>;
+type Start<B> = fn(&Arc<B>, &Arc<Session>, RequestHead, BytesMut) -> Result<ReplyFuture, String>;
+
+/// One row of the registration.
+#[derive(Debug)]
+pub struct Entry<B: 'static = Broker> {
+    pub key: ApiKey,
+    pub name: &'static str,
+    pub first: i16,
+    pub last: i16,
+    /// The first version that ApiVersions names, which may be lower than the first one served.
+    pub advertised_first: i16,
+    request: &'static bounds::Request,
+    start: Start<B>,
+}
+
+impl Entry<Broker> {
+    /// The row of an [`Api`]. Ends the build where the codec does not know a version, or bounds does not.
+    pub const fn of<A: Api>() -> Self {
+        let (first, last) = (*A::VERSIONS.start(), *A::VERSIONS.end());
+        assert!(A::Request::VERSIONS.min <= first && last <= A::Request::VERSIONS.max);
+        assert!(A::Response::VERSIONS.min <= first && last <= A::Response::VERSIONS.max);
+        Entry::custom(A::KEY, A::VERSIONS, start::<A>)
+    }
+
+    /// The row of a [`RawApi`].
+    pub const fn raw<A: RawApi>() -> Self {
+        Entry::custom(A::KEY, A::VERSIONS, start_raw::<A>)
+    }
+}
+
+impl<B> Entry<B> {
+    const fn custom(key: ApiKey, versions: RangeInclusive<i16>, start: Start<B>) -> Self {
+        let request = bounds::request(key);
+        let (first, last) = (*versions.start(), *versions.end());
+        assert!(request.first <= first && last <= request.last);
+        Entry {
+            key,
+            name: request.name,
+            first,
+            last,
+            advertised_first: first,
+            request,
+            start,
+        }
+    }
+
+    /// Names lower versions than are served: some clients look for one and never use it.
+    pub const fn advertised_from(mut self, version: i16) -> Self {
+        self.advertised_first = version;
+        self
+    }
+
+    fn serves(&self, version: i16) -> bool {
+        self.first <= version && version <= self.last
+    }
+}
+
+fn start<A: Api>(
+    broker: &Arc<Broker>,
+    session: &Arc<Session>,
+    head: RequestHead,
+    body: BytesMut,
+) -> Result<ReplyFuture, String> {
+    let request =
+        A::Request::decode(&mut body.freeze(), head.version).map_err(|error| error.to_string())?;
+    let response = A::handle(broker, session, head.version, request);
+    Ok(Box::pin(
+        async move { encode(A::KEY, head, &response.await) },
+    ))
+}
+
+fn start_raw<A: RawApi>(
+    broker: &Arc<Broker>,
+    session: &Arc<Session>,
+    head: RequestHead,
+    body: BytesMut,
+) -> Result<ReplyFuture, String> {
+    let reply = A::handle(broker, session, head, body);
+    Ok(Box::pin(async move {
+        match reply.await {
+            Reply::Segments(body) => Reply::Segments(framed(head, body)),
+            other => other,
+        }
+    }))
+}
+
+/// Length, response header and body in one buffer.
+fn encode<R: Encodable>(key: ApiKey, head: RequestHead, response: &R) -> Reply {
+    const PREFIX: [u8; 4] = [0; 4];
+    let mut buffer = BytesMut::with_capacity(512);
+    buffer.put_slice(&PREFIX);
+    buffer.put_i32(head.correlation_id);
+    // An ApiVersions response never has tags in its header: its reader does not know the version yet.
+    if head.flexible && key != ApiKey::ApiVersions {
+        buffer.put_u8(0);
+    }
+    if let Err(error) = response.encode(&mut buffer, head.version) {
+        tracing::error!(api = ?key, version = head.version, %error, "a response does not encode");
+        return Reply::Close("its response does not encode");
+    }
+    let length = (buffer.len() - PREFIX.len()) as u32;
+    buffer[..PREFIX.len()].copy_from_slice(&length.to_be_bytes());
+    Reply::Segments(vec![buffer.freeze()])
+}
+
+/// Puts length and response header before a body in segments.
+fn framed(head: RequestHead, mut body: Vec<Bytes>) -> Vec<Bytes> {
+    let header_len = 4 + usize::from(head.flexible);
+    let body_len: usize = body.iter().map(Bytes::len).sum();
+    let mut prefix = BytesMut::with_capacity(4 + header_len);
+    prefix.put_u32((header_len + body_len) as u32);
+    prefix.put_i32(head.correlation_id);
+    if head.flexible {
+        prefix.put_u8(0);
+    }
+    body.insert(0, prefix.freeze());
+    body
+}
+
+/// Why a request ends its connection without an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("request with API key {key} version {version}: {reason}")]
+pub struct Refusal {
+    pub key: i16,
+    pub version: i16,
+    pub reason: RefusalReason,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum RefusalReason {
+    #[error("header: {0}")]
+    Header(WireError),
+    #[error("this API is not served")]
+    UnknownKey,
+    #[error("this version is not served")]
+    UnsupportedVersion,
+    #[error("body: {0}")]
+    Bounds(BoundsError),
+    #[error("body: {0}")]
+    Decode(String),
+    #[error("its handler panicked")]
+    Panicked,
+}
+
+/// Starts requests on a broker.
+#[derive(Debug)]
+pub struct Dispatch<B: 'static = Broker> {
+    broker: Arc<B>,
+    apis: &'static [Entry<B>],
+    metrics: Arc<RequestMetrics>,
+}
+
+impl Dispatch<Broker> {
+    pub fn new(broker: Arc<Broker>) -> Self {
+        Dispatch::over(broker, APIS)
+    }
+}
+
+impl<B: Send + Sync> Dispatch<B> {
+    pub(super) fn over(broker: Arc<B>, apis: &'static [Entry<B>]) -> Self {
+        assert!(
+            apis.is_sorted_by(|a, b| (a.key as i16) < (b.key as i16)),
+            "APIs are sorted by key"
+        );
+        let metrics = Arc::new(RequestMetrics::new(apis.iter().map(|entry| entry.name)));
+        Dispatch {
+            broker,
+            apis,
+            metrics,
+        }
+    }
+
+    pub fn metrics(&self) -> &Arc<RequestMetrics> {
+        &self.metrics
+    }
+
+    /// Checks and decodes one request and runs its ordered stage. An error ends the connection.
+    pub fn start(
+        &self,
+        session: &Arc<Session>,
+        frame: Frame,
+        now: Instant,
+    ) -> Result<InFlight, Refusal> {
+        let Frame {
+            mut bytes,
+            mut reservation,
+        } = frame;
+        let request_bytes = bytes.len();
+        let header = Header::read(&bytes)?;
+        let refuse = |reason| Refusal {
+            key: header.key,
+            version: header.version,
+            reason,
+        };
+        let index = self
+            .apis
+            .binary_search_by_key(&header.key, |entry| entry.key as i16)
+            .map_err(|_| refuse(RefusalReason::UnknownKey))?;
+        let entry = &self.apis[index];
+        let mut head = RequestHead {
+            version: header.version,
+            correlation_id: header.correlation_id,
+            flexible: entry.request.is_flexible(header.version),
+        };
+        let reply: ReplyFuture = if entry.serves(header.version) {
+            let body_at = header
+                .finish(&bytes, head.flexible, session)
+                .map_err(|e| refuse(RefusalReason::Header(e)))?;
+            let walked = bounds::check(entry.request, header.version, &bytes[body_at..])
+                .map_err(|e| refuse(RefusalReason::Bounds(e)))?;
+            reservation.grow(walked.decoded_bytes);
+            let body = bytes.split_off(body_at);
+            catch_unwind(AssertUnwindSafe(|| {
+                (entry.start)(&self.broker, session, head, body)
+            }))
+            .map_err(|_| refuse(RefusalReason::Panicked))?
+            .map_err(|e| refuse(RefusalReason::Decode(e)))?
+        } else if entry.key == ApiKey::ApiVersions {
+            (head.version, head.flexible) = (0, false);
+            let response = api_versions::unsupported(entry.advertised_first..=entry.last);
+            Box::pin(std::future::ready(encode(entry.key, head, &response)))
+        } else {
+            return Err(refuse(RefusalReason::UnsupportedVersion));
+        };
+        let metrics = self.metrics.clone();
+        Ok(InFlight {
+            reply,
+            index,
+            started: now,
+            request_bytes,
+            metrics,
+            _reservation: reservation,
+        })
+    }
+}
+
+/// A request header's fixed part.
+struct Header {
+    key: i16,
+    version: i16,
+    correlation_id: i32,
+}
+
+impl Header {
+    const LEN: usize = 8;
+
+    fn read(frame: &[u8]) -> Result<Self, Refusal> {
+        let mut reader = Reader::new(frame, false);
+        let key = reader.i16().unwrap_or(-1);
+        let version = reader.i16().unwrap_or(-1);
+        match reader.i32() {
+            Ok(correlation_id) => Ok(Header {
+                key,
+                version,
+                correlation_id,
+            }),
+            Err(error) => Err(Refusal {
+                key,
+                version,
+                reason: RefusalReason::Header(error),
+            }),
+        }
+    }
+
+    /// Reads the rest of the header, and returns where the body begins. The client id has a fixed-size length even
+    /// where the header has tagged fields.
+    fn finish(&self, frame: &[u8], flexible: bool, session: &Session) -> Result<usize, WireError> {
+        let mut reader = Reader::new(&frame[Self::LEN..], false);
+        session.note_client_id(reader.nullable_string_bytes()?);
+        let tags_at = Self::LEN + reader.position();
+        let mut tags = Reader::new(&frame[tags_at..], flexible);
+        tags.skip_tagged_fields()?;
+        Ok(tags_at + tags.position())
+    }
+}
+
+/// A request whose ordered stage has run: the future of its reply, and its share of the byte budget.
+pub struct InFlight {
+    reply: ReplyFuture,
+    index: usize,
+    started: Instant,
+    request_bytes: usize,
+    metrics: Arc<RequestMetrics>,
+    _reservation: Reservation,
+}
+
+impl InFlight {
+    pub fn request_bytes(&self) -> usize {
+        self.request_bytes
+    }
+}
+
+/// What became of one request.
+#[derive(Debug)]
+pub struct Answered {
+    pub reply: Reply,
+    pub request_bytes: usize,
+}
+
+impl Future for InFlight {
+    type Output = Answered;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answered> {
+        let polled = catch_unwind(AssertUnwindSafe(|| self.reply.as_mut().poll(cx)));
+        let reply = match polled {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(reply)) => reply,
+            Err(_) => Reply::Close("its handler panicked"),
+        };
+        let response_bytes = match &reply {
+            Reply::Segments(segments) => segments.iter().map(Bytes::len).sum(),
+            Reply::None | Reply::Close(_) => 0,
+        };
+        let request_bytes = self.request_bytes;
+        let metrics = self.metrics.at(self.index);
+        metrics.observe(self.started.elapsed(), request_bytes, response_bytes);
+        Poll::Ready(Answered {
+            reply,
+            request_bytes,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

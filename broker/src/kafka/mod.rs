@@ -1,0 +1,25 @@
+//! The Kafka edge: TCP connections, frames, and one file per Kafka API.
+//!
+//! A byte's way in: [`listener`] accepts, [`connection`] cuts frames ([`frame`]) within a budget of bytes
+//! ([`budget`]), [`dispatch`] checks each one ([`bounds`]), decodes it and starts its handler. Replies leave in the
+//! order of their requests. Kafka's wire types and error codes stop at this module.
+//!
+//! Invariants: no length on the wire is believed before its bytes are there; requests of a connection start in
+//! order and are answered in order; what one connection sends, or a handler's panic, ends that connection alone.
+
+pub mod api_versions;
+pub mod bounds;
+pub mod budget;
+pub mod codec;
+pub mod connection;
+pub mod dispatch;
+pub mod error;
+pub mod frame;
+pub mod listener;
+pub mod log_limit;
+pub mod request_metrics;
+pub mod session;
+
+pub use dispatch::{Api, Dispatch, Entry, RawApi, Reply, RequestHead};
+pub use error::{ErrorCode, KafkaError};
+pub use session::Session;
