@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::budget::{ByteBudget, Overdraft};
+use super::budget::{ByteBudget, Overdraft, Want};
 use super::dispatch::{Dispatch, InFlight, Refusal, Reply};
 use super::frame::{FrameError, FrameReader};
 use super::session::Session;
@@ -30,7 +30,7 @@ mod scratch;
 #[cfg(test)]
 mod tests;
 
-use clock::Patience;
+use clock::{Owed, Patience};
 use outbox::Outbox;
 
 /// What a connection may take, and how long it may take.
@@ -44,7 +44,8 @@ pub struct Limits {
     pub max_in_flight_bytes: usize,
     /// Replies that wait for the socket; no further request starts while more are held.
     pub max_unsent_bytes: usize,
-    /// A connection without a request for so long is closed (`connections.max.idle.ms`).
+    /// A connection that owes and is owed nothing is closed when nothing has moved for so long, and so is one that
+    /// takes no answers (`connections.max.idle.ms`).
     pub idle: Duration,
     /// A frame that began has so long, and after it as long as it keeps [`Limits::min_frame_rate`].
     pub frame_grace: Duration,
@@ -84,6 +85,8 @@ pub enum End {
     Handler(&'static str),
     #[error("no request for too long")]
     Idle,
+    #[error("the client takes no answers")]
+    Stalled,
     #[error("a frame that began did not arrive in time ({arrived_bytes} bytes of it did)")]
     SlowFrame { arrived_bytes: usize },
     #[error("the broker is stopping")]
@@ -97,7 +100,7 @@ impl End {
     pub fn is_fault(&self) -> bool {
         match self {
             End::Refused(_) | End::Frame(_) | End::Handler(_) | End::SlowFrame { .. } => true,
-            End::Client | End::Io(_) | End::Idle | End::Shutdown => false,
+            End::Client | End::Io(_) | End::Idle | End::Stalled | End::Shutdown => false,
             End::Undrained { end, .. } => end.is_fault(),
         }
     }
@@ -221,6 +224,7 @@ impl<B: Send + Sync> Connection<B> {
             match self.stream.try_write_vectored(&slices[..count]) {
                 Ok(written) => {
                     self.outbox.advance(written);
+                    self.patience.wrote(Instant::now());
                     flushed = true;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -267,7 +271,13 @@ impl<B: Send + Sync> Connection<B> {
             return Ok(false);
         }
         if self.overdraft.is_none() {
-            match self.budget.poll_room(self.frames.is_mid_frame(), cx) {
+            let want = if self.frames.is_mid_frame() {
+                Want::Grow
+            } else {
+                Want::Begin
+            };
+            let who = Arc::as_ptr(&self.session) as usize;
+            match self.budget.poll_room(want, who, cx) {
                 Poll::Ready(overdraft) => self.overdraft = overdraft,
                 Poll::Pending => {
                     self.patience.not_reading();
@@ -327,11 +337,12 @@ impl<B: Send + Sync> Connection<B> {
             });
         }
         let now = Instant::now();
-        let arrived_bytes = self.frames.arrived_bytes();
-        match self
-            .patience
-            .check(&self.limits, now, arrived_bytes, self.in_flight.is_empty())
-        {
+        let owed = Owed {
+            answers: !self.in_flight.is_empty(),
+            unsent: !self.outbox.is_empty(),
+            arrived_bytes: self.frames.arrived_bytes(),
+        };
+        match self.patience.check(&self.limits, now, owed) {
             Ok(next) => {
                 self.timer.as_mut().reset(next);
                 None

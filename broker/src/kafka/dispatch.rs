@@ -6,11 +6,9 @@
 use std::future::Future;
 use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::BytesMut;
 use kafka_protocol::messages::ApiKey;
 use kafka_protocol::protocol::{Decodable, Encodable, Message};
 use thiserror::Error;
@@ -18,12 +16,23 @@ use tokio::time::Instant;
 
 use super::api_versions::{self, ApiVersions};
 use super::bounds::{self, BoundsError};
-use super::budget::Reservation;
-use super::codec::{Reader, WireError};
+use super::codec::WireError;
 use super::frame::Frame;
 use super::request_metrics::RequestMetrics;
 use super::session::Session;
 use crate::broker::Broker;
+
+mod header;
+mod in_flight;
+mod reply;
+#[cfg(test)]
+mod tests;
+
+use header::Header;
+pub use header::RequestHead;
+pub use in_flight::{Answered, InFlight};
+pub use reply::{Reply, ReplyFuture};
+pub(super) use reply::{encode, framed};
 
 /// Sorted by API key. What is here is served; what is served is here.
 pub static APIS: &[Entry] = &[Entry::of::<ApiVersions>()];
@@ -59,28 +68,8 @@ pub trait RawApi: 'static {
     ) -> impl Future<Output = Reply> + Send + 'static;
 }
 
-/// The part of a request's header that its handler needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RequestHead {
-    pub version: i16,
-    pub correlation_id: i32,
-    /// Whether body and response use compact lengths and tagged fields.
-    pub flexible: bool,
-}
-
-/// What goes back for one request.
-#[derive(Debug)]
-pub enum Reply {
-    /// The response's bytes, in pieces.
-    Segments(Vec<Bytes>),
-    /// No response at all (produce with acks=0).
-    None,
-    /// No response: the connection ends, for this reason, once earlier requests are answered.
-    Close(&'static str),
-}
-
-pub type ReplyFuture = Pin<Box<dyn Future<Output = Reply> + Send>>;
-type Start<B> = fn(&Arc<B>, &Arc<Session>, RequestHead, BytesMut) -> Result<ReplyFuture, String>;
+pub(super) type Start<B> =
+    fn(&Arc<B>, &Arc<Session>, RequestHead, BytesMut) -> Result<ReplyFuture, String>;
 
 /// One row of the registration.
 #[derive(Debug)]
@@ -111,7 +100,11 @@ impl Entry<Broker> {
 }
 
 impl<B> Entry<B> {
-    const fn custom(key: ApiKey, versions: RangeInclusive<i16>, start: Start<B>) -> Self {
+    pub(super) const fn custom(
+        key: ApiKey,
+        versions: RangeInclusive<i16>,
+        start: Start<B>,
+    ) -> Self {
         let request = bounds::request(key);
         let (first, last) = (*versions.start(), *versions.end());
         assert!(request.first <= first && last <= request.last);
@@ -164,39 +157,6 @@ fn start_raw<A: RawApi>(
             other => other,
         }
     }))
-}
-
-/// Length, response header and body in one buffer.
-fn encode<R: Encodable>(key: ApiKey, head: RequestHead, response: &R) -> Reply {
-    const PREFIX: [u8; 4] = [0; 4];
-    let mut buffer = BytesMut::with_capacity(512);
-    buffer.put_slice(&PREFIX);
-    buffer.put_i32(head.correlation_id);
-    // An ApiVersions response never has tags in its header: its reader does not know the version yet.
-    if head.flexible && key != ApiKey::ApiVersions {
-        buffer.put_u8(0);
-    }
-    if let Err(error) = response.encode(&mut buffer, head.version) {
-        tracing::error!(api = ?key, version = head.version, %error, "a response does not encode");
-        return Reply::Close("its response does not encode");
-    }
-    let length = (buffer.len() - PREFIX.len()) as u32;
-    buffer[..PREFIX.len()].copy_from_slice(&length.to_be_bytes());
-    Reply::Segments(vec![buffer.freeze()])
-}
-
-/// Puts length and response header before a body in segments.
-fn framed(head: RequestHead, mut body: Vec<Bytes>) -> Vec<Bytes> {
-    let header_len = 4 + usize::from(head.flexible);
-    let body_len: usize = body.iter().map(Bytes::len).sum();
-    let mut prefix = BytesMut::with_capacity(4 + header_len);
-    prefix.put_u32((header_len + body_len) as u32);
-    prefix.put_i32(head.correlation_id);
-    if head.flexible {
-        prefix.put_u8(0);
-    }
-    body.insert(0, prefix.freeze());
-    body
 }
 
 /// Why a request ends its connection without an answer.
@@ -315,93 +275,3 @@ impl<B: Send + Sync> Dispatch<B> {
         })
     }
 }
-
-/// A request header's fixed part.
-struct Header {
-    key: i16,
-    version: i16,
-    correlation_id: i32,
-}
-
-impl Header {
-    const LEN: usize = 8;
-
-    fn read(frame: &[u8]) -> Result<Self, Refusal> {
-        let mut reader = Reader::new(frame, false);
-        let key = reader.i16().unwrap_or(-1);
-        let version = reader.i16().unwrap_or(-1);
-        match reader.i32() {
-            Ok(correlation_id) => Ok(Header {
-                key,
-                version,
-                correlation_id,
-            }),
-            Err(error) => Err(Refusal {
-                key,
-                version,
-                reason: RefusalReason::Header(error),
-            }),
-        }
-    }
-
-    /// Reads the rest of the header, and returns where the body begins. The client id has a fixed-size length even
-    /// where the header has tagged fields.
-    fn finish(&self, frame: &[u8], flexible: bool, session: &Session) -> Result<usize, WireError> {
-        let mut reader = Reader::new(&frame[Self::LEN..], false);
-        session.note_client_id(reader.nullable_string_bytes()?);
-        let tags_at = Self::LEN + reader.position();
-        let mut tags = Reader::new(&frame[tags_at..], flexible);
-        tags.skip_tagged_fields()?;
-        Ok(tags_at + tags.position())
-    }
-}
-
-/// A request whose ordered stage has run: the future of its reply, and its share of the byte budget.
-pub struct InFlight {
-    reply: ReplyFuture,
-    index: usize,
-    started: Instant,
-    request_bytes: usize,
-    metrics: Arc<RequestMetrics>,
-    _reservation: Reservation,
-}
-
-impl InFlight {
-    pub fn request_bytes(&self) -> usize {
-        self.request_bytes
-    }
-}
-
-/// What became of one request.
-#[derive(Debug)]
-pub struct Answered {
-    pub reply: Reply,
-    pub request_bytes: usize,
-}
-
-impl Future for InFlight {
-    type Output = Answered;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answered> {
-        let polled = catch_unwind(AssertUnwindSafe(|| self.reply.as_mut().poll(cx)));
-        let reply = match polled {
-            Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(reply)) => reply,
-            Err(_) => Reply::Close("its handler panicked"),
-        };
-        let response_bytes = match &reply {
-            Reply::Segments(segments) => segments.iter().map(Bytes::len).sum(),
-            Reply::None | Reply::Close(_) => 0,
-        };
-        let request_bytes = self.request_bytes;
-        let metrics = self.metrics.at(self.index);
-        metrics.observe(self.started.elapsed(), request_bytes, response_bytes);
-        Poll::Ready(Answered {
-            reply,
-            request_bytes,
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests;

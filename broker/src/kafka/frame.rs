@@ -181,8 +181,11 @@ impl Partial {
             .len()
             .max(FIRST_STEP_BYTES)
             .min(self.size - bytes.len());
-        bytes.reserve(step);
-        self.frame.reservation.grow(bytes.capacity() - held);
+        // Not `reserve`, which would round up: what a produce request keeps is exactly its frame.
+        let mut grown = BytesMut::with_capacity(held + step);
+        grown.extend_from_slice(bytes);
+        *bytes = grown;
+        self.frame.reservation.grow(step);
     }
 }
 

@@ -4,6 +4,9 @@
 //! ([`budget`]), [`dispatch`] checks each one ([`bounds`]), decodes it and starts its handler. Replies leave in the
 //! order of their requests. Kafka's wire types and error codes stop at this module.
 //!
+//! An API is added in three places: its request in [`bounds`], its file with the [`Api`] (or [`RawApi`]), and its
+//! row in [`dispatch::APIS`].
+//!
 //! Invariants: no length on the wire is believed before its bytes are there; requests of a connection start in
 //! order and are answered in order; what one connection sends, or a handler's panic, ends that connection alone.
 
@@ -19,6 +22,8 @@ pub mod listener;
 pub mod log_limit;
 pub mod request_metrics;
 pub mod session;
+#[cfg(test)]
+mod test_rig;
 
 pub use dispatch::{Api, Dispatch, Entry, RawApi, Reply, RequestHead};
 pub use error::{ErrorCode, KafkaError};
