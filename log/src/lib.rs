@@ -2,7 +2,7 @@
 //! partition's committed batches lie.
 //!
 //! Everything here is synchronous and free of I/O: disks are reached through
-//! `read::BlockReader`, time is an argument. The crate knows nothing of Raft or of Kafka's requests.
+//! [`read::BlockReader`], time is an argument. The crate knows nothing of Raft or of Kafka's requests.
 //!
 //! Invariants:
 //! - a record that a producer wrote is never decoded and encoded again; its bytes are walked;
@@ -19,9 +19,13 @@ pub mod compression;
 pub mod epochs;
 pub mod extent;
 pub mod format;
+mod gather;
 pub mod partition;
 pub mod producer;
+pub mod read;
 pub mod records;
+pub mod search;
+pub mod tail;
 pub mod validate;
 mod varint;
 
@@ -35,5 +39,8 @@ pub use epochs::EpochEnd;
 pub use extent::{Extent, Pos};
 pub use partition::{Misfit, PartitionLog};
 pub use producer::{ProducerCheck, ProducerError, ProducerState, Producers};
+pub use read::{BlockReader, ReadError, ReadPlan, ReadRequest, read};
 pub use records::{BatchRecords, Record, RecordHeader};
+pub use search::{TimestampHit, TimestampSearch};
+pub use tail::Tail;
 pub use validate::{InvalidBatch, ProduceRules, RecordError, ValidBatch, validate};

@@ -1,0 +1,93 @@
+//! Picks whole batches for one read, within its offsets and its bytes.
+
+use crate::batch::{BatchError, Offset, batches};
+use bytes::Bytes;
+
+/// What a read asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadRequest {
+    /// The read starts with the batch that contains this offset.
+    pub from: Offset,
+    /// Exclusive; no batch that reaches it is returned.
+    pub upper: Offset,
+    pub max_bytes: usize,
+    /// Whether the first batch is returned even above `max_bytes`. Source: KIP-74.
+    pub at_least_one: bool,
+}
+
+/// The batches of a read so far.
+#[derive(Debug)]
+pub(crate) struct Gather {
+    next: Offset,
+    upper: Offset,
+    left: usize,
+    at_least_one: bool,
+    full: bool,
+    taken: Vec<Bytes>,
+}
+
+impl Gather {
+    pub(crate) fn new(request: &ReadRequest) -> Gather {
+        Gather {
+            next: request.from,
+            upper: request.upper,
+            left: request.max_bytes,
+            at_least_one: request.at_least_one,
+            full: false,
+            taken: Vec::new(),
+        }
+    }
+
+    /// Whether no later batch can be taken.
+    pub(crate) fn is_full(&self) -> bool {
+        self.full
+    }
+
+    pub(crate) fn into_batches(self) -> Vec<Bytes> {
+        self.taken
+    }
+
+    /// Takes what fits of consecutive whole batches with the offsets `base` to `last`, inclusive.
+    pub(crate) fn take(
+        &mut self,
+        run: &Bytes,
+        base: Offset,
+        last: Offset,
+    ) -> Result<(), BatchError> {
+        if self.full || last < self.next {
+            return Ok(());
+        }
+        // Most runs are wanted as a whole, and then nobody looks at their headers.
+        if base >= self.next && last < self.upper && run.len() <= self.left {
+            self.left -= run.len();
+            self.next = last + 1;
+            self.taken.push(run.clone());
+            return Ok(());
+        }
+        self.take_part(run)
+    }
+
+    fn take_part(&mut self, run: &Bytes) -> Result<(), BatchError> {
+        let mut part = None;
+        for found in batches(run) {
+            let (header, range) = found?;
+            if header.last_offset() < self.next {
+                continue;
+            }
+            let first = self.taken.is_empty() && part.is_none();
+            let fits = range.len() <= self.left || first && self.at_least_one;
+            if header.last_offset() >= self.upper || !fits {
+                self.full = true;
+                break;
+            }
+            self.left = self.left.saturating_sub(range.len());
+            self.next = header.last_offset() + 1;
+            let start = part.map_or(range.start, |(start, _)| start);
+            part = Some((start, range.end));
+        }
+        if let Some((start, end)) = part {
+            self.taken.push(run.slice(start..end));
+        }
+        Ok(())
+    }
+}
