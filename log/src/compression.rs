@@ -103,7 +103,10 @@ pub fn compress(codec: Codec, payload: &[u8]) -> Result<Vec<u8>, CompressionErro
             encoder.write_all(payload).and_then(|()| encoder.finish())
         }
         Codec::Lz4 => {
-            let mut encoder = lz4_flex::frame::FrameEncoder::new(Vec::new());
+            // The Java client reads no other frames.
+            let frame = lz4_flex::frame::FrameInfo::new()
+                .block_mode(lz4_flex::frame::BlockMode::Independent);
+            let mut encoder = lz4_flex::frame::FrameEncoder::with_frame_info(frame, Vec::new());
             encoder
                 .write_all(payload)
                 .and_then(|()| encoder.finish().map_err(io::Error::other))
@@ -210,6 +213,17 @@ mod tests {
         let claim = [0xff, 0xff, 0xff, 0xff, 0x0f, 0x00];
         let refused = decompress(Codec::Snappy, &claim, LIMIT);
         assert_eq!(refused, Err(CompressionError::TooLarge { limit: LIMIT }));
+    }
+
+    #[test]
+    fn framing_is_what_the_java_client_reads() {
+        let lz4 = compress(Codec::Lz4, &[7; 100_000]).unwrap();
+        assert_eq!(lz4[..4], [0x04, 0x22, 0x4d, 0x18]);
+        let (version, independent, with_size) = (lz4[4] >> 6, lz4[4] & 0x20, lz4[4] & 0x08);
+        assert_eq!((version, independent, with_size), (1, 0x20, 0));
+        let snappy = compress(Codec::Snappy, b"x").unwrap();
+        assert_eq!(snappy[..8], XERIAL_MAGIC);
+        assert_eq!(snappy[8..16], [0, 0, 0, 1, 0, 0, 0, 1]);
     }
 
     #[test]
