@@ -380,3 +380,12 @@ async fn each_answer_counts_in_its_apis_metrics() {
     assert_eq!(metrics.request_bytes.load(Relaxed), 3 * 18);
     assert_eq!(metrics.response_bytes.load(Relaxed), 3 * 12);
 }
+
+#[test]
+fn an_idle_connection_costs_little_memory() {
+    let bytes = size_of::<Connection<Stage>>();
+    assert!(
+        bytes <= 1024,
+        "{bytes} bytes, and as much in the task that runs it"
+    );
+}
