@@ -11,6 +11,10 @@
 //! Invariants: no function panics or allocates beyond a small multiple of its input on any bytes;
 //! recursion over schemas and payloads is limited; a compiled codec never changes.
 
+pub mod codec;
+pub mod enforce;
+pub mod framing;
+pub mod row;
 mod schema_type;
 
 pub use schema_type::{SchemaType, UnknownSchemaType};
