@@ -1,1 +1,38 @@
-//! weir-raft
+//! Shards: replicated logs of opaque entries, many Raft groups over one shared write-ahead log.
+//!
+//! A `Node` owns one WAL; each `Shard` on it is a Raft group. Entries are payloads that only the
+//! caller's `StateMachine` understands.
+//!
+//! Invariants
+//! - An entry's position in the WAL is fixed when it is submitted, and its payload lies there
+//!   without a gap, so that `WalPos` and a length read exactly those bytes.
+//! - Records are written in the order of submission, and callbacks run in that order after the
+//!   sync that made them durable. Votes go the same way.
+//! - Only bytes past the last durable position may be cut at recovery (D3); an fsync error ends
+//!   the process (D2).
+//! - Payloads are in memory from their submission until they are applied and durable.
+//!
+//! Left out: what entries mean, the wire between nodes, and when files are retired.
+
+pub mod disk;
+mod env;
+mod group;
+mod ids;
+mod node;
+mod observer;
+mod payload;
+mod state_machine;
+mod transport;
+mod wal;
+
+pub use env::{Clock, Env, Fatal, Random};
+pub use ids::{Index, NodeId, ShardId, Term, WalPos};
+pub use node::{
+    ChangeError, Leadership, MAX_PAYLOAD_LEN, Members, Node, NodeConfig, Proposal, ProposeError,
+    ReadError, ServeError, Shard, StartError, Timing,
+};
+pub use observer::{Damage, Unobserved, WalObserver};
+pub use payload::Payload;
+pub use state_machine::{Committed, Outcome, StateMachine};
+pub use transport::{Lane, MemNetwork, NoPeers, Reply, Request, Transport, Unreachable};
+pub use wal::{OpenError, WalConfig, WalUsage};

@@ -1,0 +1,42 @@
+//! The disk as an argument, so that tests can lose, tear and refuse writes.
+
+mod mem;
+mod real;
+
+use std::any::Any;
+use std::io::{self, IoSlice};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use mem::{Fault, MemDisk};
+pub use real::RealDisk;
+
+/// A file system as far as this crate needs one.
+pub trait Disk: Send + Sync + 'static {
+    /// Creates the directory and its parents.
+    fn create_dir(&self, path: &Path) -> io::Result<()>;
+    /// Opens an existing file for reading and writing.
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
+    /// Creates an empty file, or empties an existing one. Durable only after `sync_dir`.
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
+    /// Replaces `to`. Durable only after `sync_dir`.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Makes the names in a directory durable.
+    fn sync_dir(&self, path: &Path) -> io::Result<()>;
+    /// The files in a directory, in no particular order.
+    fn list(&self, path: &Path) -> io::Result<Vec<PathBuf>>;
+    /// Takes an exclusive lock that lasts as long as the returned value and the process.
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Any + Send + Sync>>;
+}
+
+/// An open file. All offsets are in bytes from its start.
+pub trait DiskFile: Send + Sync + 'static {
+    /// Fills `buf`, or fails with `UnexpectedEof`.
+    fn pread(&self, buf: &mut [u8], offset: u64) -> io::Result<()>;
+    /// Writes all bytes of all slices one after the other.
+    fn pwritev(&self, slices: &mut [IoSlice<'_>], offset: u64) -> io::Result<()>;
+    /// Makes the written bytes, and the length, durable.
+    fn sync(&self) -> io::Result<()>;
+    fn len(&self) -> io::Result<u64>;
+}

@@ -1,0 +1,159 @@
+//! One shard's replica: openraft's log store and state machine on top of the node's WAL.
+
+mod applier;
+mod index;
+mod membership;
+mod snapshot;
+mod state;
+mod store;
+#[cfg(test)]
+mod suite;
+pub mod types;
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use crate::ids::{ShardId, WalPos};
+use crate::payload::Payload;
+use crate::wal::format::{EntryForm, Kind};
+use crate::wal::{Done, Record, Wal};
+pub use applier::Applier;
+use index::Located;
+pub use snapshot::SnapshotStore;
+pub use state::LogState;
+pub use store::Store;
+use types::{Data, EntryPayload, Held};
+
+/// A shard's log, shared by its log store and its state machine.
+pub struct Group {
+    pub shard: ShardId,
+    wal: Arc<Wal>,
+    log: Mutex<LogState>,
+}
+
+impl Group {
+    pub fn new(shard: ShardId, wal: Arc<Wal>, log: LogState) -> Group {
+        Group {
+            shard,
+            wal,
+            log: Mutex::new(log),
+        }
+    }
+
+    /// Whether nothing was ever written for this shard.
+    pub fn is_new(&self) -> bool {
+        let log = self.log.lock();
+        log.vote.is_none() && log.last().is_none()
+    }
+
+    fn record(&self, kind: Kind) -> Record {
+        Record {
+            shard: self.shard,
+            kind,
+            body: Payload::new(Vec::new()),
+        }
+    }
+
+    /// An entry's payload; of a normal entry that is no longer in memory only its place.
+    fn payload(&self, located: Located, held: Option<&EntryPayload>) -> io::Result<EntryPayload> {
+        if let Some(held) = held {
+            return Ok(held.clone());
+        }
+        Ok(match located.form {
+            EntryForm::Blank => EntryPayload::Blank,
+            EntryForm::Payload => EntryPayload::Normal(Data {
+                bytes: Held::InWal(located.len),
+                pos: located.pos,
+            }),
+            EntryForm::Membership => {
+                let bytes = self.wal.read_body(located.pos, located.len as usize)?;
+                let membership = membership::decode(&bytes).ok_or_else(|| {
+                    let what = format!("no membership is stored at {}", located.pos);
+                    io::Error::new(io::ErrorKind::InvalidData, what)
+                })?;
+                EntryPayload::Membership(membership)
+            }
+        })
+    }
+
+    /// Reads a payload from the WAL unless it is in memory. Blocks.
+    fn load(&self, data: &Data) -> io::Result<Payload> {
+        match &data.bytes {
+            Held::InMemory(payload) => Ok(payload.clone()),
+            Held::InWal(len) => {
+                let bytes = self.wal.read_body(data.pos, *len as usize)?;
+                Ok(Payload::from(bytes))
+            }
+        }
+    }
+
+    /// Notes that everything up to `index` is applied, so that its payloads may leave the memory.
+    fn applied(&self, index: u64) {
+        let mut log = self.log.lock();
+        log.set_applied(index);
+        log.release(self.wal.durable());
+    }
+
+    /// The oldest WAL file that this shard's entries need.
+    pub fn oldest_entry_file(&self) -> Option<u64> {
+        self.log.lock().oldest_entry_file()
+    }
+
+    /// The last entry that lies in WAL file `file` or before it.
+    pub fn last_in_file(&self, file: u64) -> Option<u64> {
+        self.log.lock().index.last_in_file(file)
+    }
+
+    /// Where an entry ends in the WAL.
+    fn end_of(&self, index: u64) -> Option<WalPos> {
+        let located = self.log.lock().index.get(index)?;
+        Some(WalPos {
+            file: located.pos.file,
+            offset: located.pos.offset + located.len,
+        })
+    }
+
+    /// Writes the vote and the watermarks again when they lie in a file before `file`, so that it
+    /// can be retired. Returns when they are durable.
+    pub async fn move_control_records(&self, file: u64) -> io::Result<()> {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        {
+            let mut log = self.log.lock();
+            if !log.control_before(file) {
+                return Ok(());
+            }
+            let vote = log.vote.map(|vote| Kind::Vote {
+                term: vote.term,
+                node: vote.node,
+                won: vote.won,
+            });
+            let purge = log.purged.map(|upto| Kind::Purge { upto });
+            let committed = Kind::Committed {
+                upto: log.committed,
+            };
+            let kinds = vote.into_iter().chain(purge).chain([committed]);
+            let done: Done = Box::new(move |result| drop(sender.send(result)));
+            let records = kinds.map(|kind| self.record(kind));
+            let positions = self.wal.submit(records, done)?;
+            log.control_moved(positions[0].file);
+        }
+        receiver.await.map_err(io::Error::other)??;
+        Ok(())
+    }
+}
+
+/// Runs blocking work away from the runtime's own threads.
+async fn unblock<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(io::Error::other)?
+}
+
+/// A body of one piece.
+fn body(bytes: Vec<u8>) -> Payload {
+    Payload::from(Bytes::from(bytes))
+}

@@ -1,0 +1,190 @@
+//! One shard's log as this node holds it: the index of its entries, the payloads that are still
+//! needed in memory, the vote and the watermarks.
+
+use std::collections::VecDeque;
+
+use super::index::{Located, LogIndex};
+use super::types::EntryPayload;
+use crate::ids::{Index, Term, WalPos};
+use crate::wal::format::{Kind, RECORD_HEADER_LEN, RecordHeader};
+
+/// A vote as it is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredVote {
+    pub term: Term,
+    pub node: u64,
+    /// Whether a quorum granted it.
+    pub won: bool,
+}
+
+/// Invariant: `held` are the payloads of the last `held.len()` entries of `index`.
+#[derive(Default)]
+pub struct LogState {
+    pub index: LogIndex,
+    pub vote: Option<StoredVote>,
+    pub committed: Option<(Term, Index)>,
+    pub purged: Option<(Term, Index)>,
+    held: VecDeque<EntryPayload>,
+    applied: Option<Index>,
+    /// The file of the oldest record that the vote or a watermark rests on.
+    control_file: Option<u64>,
+}
+
+impl LogState {
+    /// Replays a record that recovery found.
+    pub fn replay(&mut self, header: &RecordHeader) -> Result<(), String> {
+        match header.kind {
+            Kind::Entry { form, term, index } => {
+                if self.index.last().is_some_and(|last| index <= last) {
+                    self.index.truncate(index);
+                }
+                if let Some(expected) = self.next_index()
+                    && index != expected
+                {
+                    let shard = header.shard;
+                    return Err(format!(
+                        "it holds entry {index} of shard {shard}, but entry {expected} is next"
+                    ));
+                }
+                let pos = WalPos {
+                    file: header.at.file,
+                    offset: header.at.offset + RECORD_HEADER_LEN,
+                };
+                let len = header.body_len;
+                self.index.push(
+                    index,
+                    Located {
+                        term,
+                        form,
+                        pos,
+                        len,
+                    },
+                );
+            }
+            Kind::Vote { term, node, won } => {
+                self.vote = Some(StoredVote { term, node, won });
+                self.control_written(header.at.file);
+            }
+            Kind::Truncate { after } => self.truncate(after.map_or(0, |(_, index)| index + 1)),
+            Kind::Purge { upto } => {
+                self.purge(upto);
+                self.control_written(header.at.file);
+            }
+            Kind::Committed { upto } => self.committed = upto,
+            Kind::Watermark { .. } | Kind::Start { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Checks what only the whole replay shows.
+    pub fn validate(&self) -> Result<(), String> {
+        let expected = self.purged.map_or(0, |(_, index)| index + 1);
+        match self.index.first() {
+            Some(first) if first != expected => Err(format!(
+                "the oldest entry is {first}, but entries from {expected} on were not purged"
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// The index that the next entry must have; any may follow when nothing is known yet.
+    fn next_index(&self) -> Option<Index> {
+        let last = self.index.last();
+        last.or(self.purged.map(|(_, index)| index))
+            .map(|last| last + 1)
+    }
+
+    /// The last entry, or the last one that was purged.
+    pub fn last(&self) -> Option<(Term, Index)> {
+        match self.index.last() {
+            Some(last) => {
+                let located = self
+                    .index
+                    .get(last)
+                    .expect("the last entry is in the index");
+                Some((located.term, last))
+            }
+            None => self.purged,
+        }
+    }
+
+    /// Adds an entry that was just submitted.
+    pub fn push(&mut self, index: Index, located: Located, payload: EntryPayload) {
+        self.index.push(index, located);
+        self.held.push_back(payload);
+    }
+
+    /// The payload of an entry, if it is still in memory.
+    pub fn held(&self, index: Index) -> Option<&EntryPayload> {
+        let first = self.first_held()?;
+        self.held.get(index.checked_sub(first)? as usize)
+    }
+
+    fn first_held(&self) -> Option<Index> {
+        Some(self.index.last()? + 1 - self.held.len() as u64)
+    }
+
+    /// Forgets the entries from `from` on.
+    pub fn truncate(&mut self, from: Index) {
+        if let Some(first) = self.first_held() {
+            self.held.truncate(from.saturating_sub(first) as usize);
+        }
+        self.index.truncate(from);
+    }
+
+    /// Forgets the entries up to and including `upto`.
+    pub fn purge(&mut self, upto: (Term, Index)) {
+        if let Some(first) = self.first_held() {
+            let gone = (upto.1 + 1).saturating_sub(first) as usize;
+            self.held.drain(..gone.min(self.held.len()));
+        }
+        self.index.purge(upto.1);
+        self.purged = self.purged.max(Some(upto));
+    }
+
+    pub fn set_applied(&mut self, applied: Index) {
+        self.applied = self.applied.max(Some(applied));
+    }
+
+    /// Drops payloads from memory that are applied and can be read from the WAL.
+    pub fn release(&mut self, durable: WalPos) {
+        let Some(mut index) = self.first_held() else {
+            return;
+        };
+        while !self.held.is_empty() && self.applied.is_some_and(|applied| index <= applied) {
+            let located = self
+                .index
+                .get(index)
+                .expect("held entries are in the index");
+            let end = WalPos {
+                file: located.pos.file,
+                offset: located.pos.offset + located.len,
+            };
+            if end > durable {
+                return;
+            }
+            self.held.pop_front();
+            index += 1;
+        }
+    }
+
+    /// Notes that a control record was written to `file`.
+    pub fn control_written(&mut self, file: u64) {
+        self.control_file.get_or_insert(file);
+    }
+
+    /// Notes that all control records were written again, to `file` or later.
+    pub fn control_moved(&mut self, file: u64) {
+        self.control_file = Some(file);
+    }
+
+    /// The oldest file that holds an entry.
+    pub fn oldest_entry_file(&self) -> Option<u64> {
+        self.index.oldest_file()
+    }
+
+    /// Whether a file before `file` holds the vote or a watermark.
+    pub fn control_before(&self, file: u64) -> bool {
+        self.control_file.is_some_and(|control| control < file)
+    }
+}

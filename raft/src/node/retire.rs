@@ -1,0 +1,30 @@
+//! Gives WAL files back once no shard needs them.
+
+use std::io;
+use std::sync::Arc;
+
+use super::Node;
+use crate::group::Group;
+
+impl Node {
+    /// Retires every file that lies before all entries that are not purged. Votes and watermarks
+    /// in such files are written again first. Returns the oldest file that is left.
+    ///
+    /// Which entries are purged is the caller's decision (`Shard::purge`); so is the knowledge
+    /// that nobody reads their bytes any more.
+    pub async fn retire_wal(&self) -> io::Result<u64> {
+        let _one_at_a_time = self.inner.retiring.lock().await;
+        let wal = &self.inner.wal;
+        let groups: Vec<Arc<Group>> = self.inner.shards.lock().groups.values().cloned().collect();
+        let entries = groups.iter().filter_map(|group| group.oldest_entry_file());
+        let oldest = entries.min().unwrap_or(u64::MAX).min(wal.newest_file());
+        if oldest <= wal.oldest_file() {
+            return Ok(wal.oldest_file());
+        }
+        for group in &groups {
+            group.move_control_records(oldest).await?;
+        }
+        wal.retire_before(oldest).await?;
+        Ok(oldest)
+    }
+}

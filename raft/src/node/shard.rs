@@ -1,0 +1,297 @@
+//! A shard's replica on this node.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::errors::{ClientWriteError, RaftError};
+use openraft::impls::ProgressResponder;
+use openraft::{ChangeMembers, Config, EmptyNode, ReadPolicy, ServerState, SnapshotPolicy};
+use tokio::sync::watch;
+
+use super::leadership::{Leadership, follow};
+use super::{Founding, MAX_PAYLOAD_LEN, NodeConfig, Proposal, ProposeError, ServeError};
+use crate::env::Env;
+use crate::group::types::{Data, Snapshot, TypeConfig};
+use crate::group::{Applier, Group, SnapshotStore, Store};
+use crate::ids::{Index, NodeId, ShardId, Term};
+use crate::payload::Payload;
+use crate::state_machine::StateMachine;
+use crate::transport::{Answer, Ask, Network, Reply, Request};
+
+pub type Raft = openraft::Raft<TypeConfig, Applier>;
+
+/// A shard's replica. Clones share it.
+#[derive(Clone)]
+pub struct Shard {
+    id: ShardId,
+    node: NodeId,
+    raft: Raft,
+    group: Arc<Group>,
+    leadership: watch::Receiver<Leadership>,
+}
+
+/// The nodes that hold a shard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Members {
+    pub voters: BTreeSet<NodeId>,
+    pub learners: BTreeSet<NodeId>,
+}
+
+/// Why a linearizable read cannot be served here and now.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    #[error("this node does not lead the shard")]
+    NotLeader { leader: Option<NodeId> },
+    #[error("no majority of the shard's voters answers")]
+    NoMajority,
+    #[error("the shard's replica has stopped: {0}")]
+    Fatal(String),
+}
+
+/// Why the members of a shard were not changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeError {
+    #[error("this node does not lead the shard")]
+    NotLeader { leader: Option<NodeId> },
+    #[error("the change is refused: {0}")]
+    Refused(String),
+    #[error("the shard's replica has stopped: {0}")]
+    Fatal(String),
+}
+
+impl Shard {
+    pub(super) async fn start(
+        config: &NodeConfig,
+        env: &Env,
+        group: Arc<Group>,
+        machine: Box<dyn StateMachine>,
+        founding: Founding,
+    ) -> Result<Shard, String> {
+        let (id, node) = (group.shard, config.node_id);
+        let found = group.is_new() && founding == Founding::Alone;
+        let (term_sender, applied_term) = watch::channel(0);
+        let snapshots = SnapshotStore::new(config.dir.join("snapshots"), id, env.disk.clone());
+        let applier = Applier::new(group.clone(), machine, snapshots, term_sender);
+        let network = Network {
+            transport: env.transport.clone(),
+            shard: id,
+        };
+        let raft_config = raft_config(config, id)?;
+        let store = Store(group.clone());
+        let raft = Raft::new(node.0, raft_config, network, store, applier);
+        let raft = raft.await.map_err(|error| error.to_string())?;
+        if found {
+            let alone = BTreeMap::from([(node.0, EmptyNode::new())]);
+            let founded = raft.initialize(alone).await;
+            founded.map_err(|error| error.to_string())?;
+        } else if is_only_voter(&raft, node) {
+            // Nobody else can win, so there is nothing to wait for.
+            let elected = raft.trigger().elect(false).await;
+            elected.map_err(|error| error.to_string())?;
+        }
+        let (sender, leadership) = watch::channel(Leadership::default());
+        tokio::spawn(follow(raft.clone(), node, applied_term, sender));
+        Ok(Shard {
+            id,
+            node,
+            raft,
+            group,
+            leadership,
+        })
+    }
+
+    pub fn id(&self) -> ShardId {
+        self.id
+    }
+
+    pub fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.leadership.clone()
+    }
+
+    /// Queues an entry, to be appended in `term` or not at all. Entries are appended in the order
+    /// in which these calls complete; many may be in flight. An error means: definitely not
+    /// appended. A leader that was just elected is waited for until it is open.
+    pub async fn propose(&self, term: Term, payload: Payload) -> Result<Proposal, ProposeError> {
+        if payload.len() > MAX_PAYLOAD_LEN {
+            return Err(ProposeError::TooLarge {
+                len: payload.len(),
+                max: MAX_PAYLOAD_LEN,
+            });
+        }
+        self.wait_open(term).await?;
+        let (responder, answer) = ProgressResponder::complete_only();
+        let write = self.raft.write(Data::new(payload));
+        let sent = write.with_leader(term).responder(responder).await;
+        sent.map_err(|error| ProposeError::Fatal(error.to_string()))?;
+        Ok(Proposal { answer })
+    }
+
+    async fn wait_open(&self, term: Term) -> Result<(), ProposeError> {
+        let is_settled = |now: &Leadership| {
+            now.term > term || now.term == term && (now.open || now.leader != Some(self.node))
+        };
+        let mut now = *self.leadership.borrow();
+        if !is_settled(&now) {
+            let mut leadership = self.leadership.clone();
+            let settled = leadership.wait_for(is_settled).await;
+            now = *settled.map_err(|_| ProposeError::Fatal("it was shut down".to_owned()))?;
+        }
+        if now.term == term && now.open {
+            return Ok(());
+        }
+        Err(ProposeError::NotLeader { leader: now.leader })
+    }
+
+    /// A barrier for linearizable reads: everything acknowledged before the call is at or below the
+    /// returned index, and applied.
+    pub async fn read_index(&self) -> Result<Index, ReadError> {
+        use openraft::errors::LinearizableReadError as Refused;
+        let linearizer = self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await;
+        let linearizer = linearizer.map_err(|error| match error {
+            RaftError::APIError(Refused::ForwardToLeader(forward)) => ReadError::NotLeader {
+                leader: forward.leader_id.map(NodeId),
+            },
+            RaftError::APIError(Refused::QuorumNotEnough(_)) => ReadError::NoMajority,
+            RaftError::Fatal(fatal) => ReadError::Fatal(fatal.to_string()),
+        })?;
+        let ready = linearizer.await_ready(&self.raft).await;
+        let ready = ready.map_err(|fatal| ReadError::Fatal(fatal.to_string()))?;
+        Ok(ready.read_log_id().log_id().index)
+    }
+
+    pub fn members(&self) -> Members {
+        Members {
+            voters: self.raft.voter_ids().map(NodeId).collect(),
+            learners: self.raft.learner_ids().map(NodeId).collect(),
+        }
+    }
+
+    /// Has a node receive the shard's entries without a vote; returns when it has caught up.
+    pub async fn add_learner(&self, node: NodeId) -> Result<(), ChangeError> {
+        let added = self.raft.add_learner(node.0, EmptyNode::new(), true).await;
+        added.map(drop).map_err(change_error)
+    }
+
+    /// Makes these nodes the voters; each must be a learner or a voter already. Voters that are
+    /// not named leave the shard.
+    pub async fn change_voters(&self, voters: BTreeSet<NodeId>) -> Result<(), ChangeError> {
+        let ids = voters.into_iter().map(|node| node.0).collect();
+        let change = ChangeMembers::ReplaceAllVoters(ids);
+        let changed = self.raft.change_membership(change, false).await;
+        changed.map(drop).map_err(change_error)
+    }
+
+    /// Asks the leader, if it is this node, to hand over. Returns before that has happened.
+    pub async fn transfer_leader(&self, to: NodeId) -> Result<(), ChangeError> {
+        let asked = self.raft.trigger().transfer_leader(to.0).await;
+        asked.map_err(|fatal| ChangeError::Fatal(fatal.to_string()))
+    }
+
+    /// Stores a snapshot of everything applied so far; returns the last index in it.
+    pub async fn snapshot(&self) -> Result<Option<Index>, String> {
+        let mut metrics = self.raft.metrics();
+        let target = metrics.borrow_watched().last_applied.map(|id| id.index);
+        let Some(target) = target else {
+            return Ok(None);
+        };
+        let triggered = self.raft.trigger().snapshot().await;
+        triggered.map_err(|fatal| fatal.to_string())?;
+        loop {
+            let (snapshot, running) = {
+                let now = metrics.borrow_watched();
+                (now.snapshot, now.running_state.clone())
+            };
+            running.map_err(|fatal| fatal.to_string())?;
+            if let Some(snapshot) = snapshot
+                && snapshot.index >= target
+            {
+                return Ok(Some(snapshot.index));
+            }
+            let changed = metrics.changed().await;
+            changed.map_err(|_| "the replica was shut down".to_owned())?;
+        }
+    }
+
+    /// Forgets entries up to and including `upto`, as far as a snapshot holds them.
+    pub async fn purge(&self, upto: Index) -> Result<(), String> {
+        let purged = self.raft.trigger().purge_log(upto).await;
+        purged.map_err(|fatal| fatal.to_string())
+    }
+
+    /// The last entry that lies in WAL file `file` or an older one.
+    pub fn last_in_file(&self, file: u64) -> Option<Index> {
+        self.group.last_in_file(file)
+    }
+
+    pub(super) async fn serve(&self, request: Request) -> Result<Reply, ServeError> {
+        let raft = &self.raft;
+        let answer = match request.0 {
+            Ask::Append(append) => raft.append_entries(append).await.map(Answer::Append),
+            Ask::Vote(vote) => raft.vote(vote).await.map(Answer::Vote),
+            Ask::PreVote(vote) => raft.pre_vote(vote).await.map(Answer::Vote),
+            Ask::Snapshot { vote, meta, state } => {
+                let snapshot = Snapshot {
+                    meta: *meta,
+                    snapshot: state,
+                };
+                let installed = raft.install_full_snapshot(vote, snapshot).await;
+                installed.map(Answer::Snapshot).map_err(RaftError::Fatal)
+            }
+            Ask::TransferLeader(transfer) => {
+                let handled = raft.handle_transfer_leader(transfer).await;
+                handled
+                    .map(Answer::TransferLeader)
+                    .map_err(RaftError::Fatal)
+            }
+        };
+        let answer = answer.map_err(|error| ServeError::Stopped(error.to_string()))?;
+        Ok(Reply(answer))
+    }
+
+    pub(super) async fn shutdown(&self) {
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::error!(shard = %self.id, %error, "a shard did not stop cleanly");
+        }
+    }
+}
+
+fn raft_config(config: &NodeConfig, shard: ShardId) -> Result<Arc<Config>, String> {
+    let timing = &config.timing;
+    let raft = Config {
+        cluster_name: format!("shard-{shard}"),
+        heartbeat_interval: timing.heartbeat.as_millis() as u64,
+        election_timeout_min: timing.election_min.as_millis() as u64,
+        election_timeout_max: timing.election_max.as_millis() as u64,
+        install_snapshot_timeout: 60_000,
+        // Entries are large, so a snapshot is built when files are retired and never by count.
+        snapshot_policy: SnapshotPolicy::Never,
+        max_in_snapshot_log_to_keep: 0,
+        replication_lag_threshold: u64::MAX,
+        // A restored leader would use its old first entry again, and another term is cheap.
+        enable_leader_restore: Some(false),
+        enable_pre_vote: Some(true),
+        allow_log_reversion: None,
+        ..Config::default()
+    };
+    let valid = raft.validate().map_err(|error| error.to_string())?;
+    Ok(Arc::new(valid))
+}
+
+fn is_only_voter(raft: &Raft, node: NodeId) -> bool {
+    let metrics = raft.server_metrics();
+    let server = metrics.borrow_watched();
+    let mut voters = server.membership_config.voter_ids();
+    let alone = voters.next() == Some(node.0) && voters.next().is_none();
+    alone && server.state != ServerState::Shutdown
+}
+
+fn change_error(error: RaftError<TypeConfig, ClientWriteError<TypeConfig>>) -> ChangeError {
+    match error {
+        RaftError::APIError(ClientWriteError::ForwardToLeader(forward)) => ChangeError::NotLeader {
+            leader: forward.leader_id.map(NodeId),
+        },
+        RaftError::APIError(refused) => ChangeError::Refused(refused.to_string()),
+        RaftError::Fatal(fatal) => ChangeError::Fatal(fatal.to_string()),
+    }
+}

@@ -1,0 +1,138 @@
+//! openraft's network on top of a `Transport`.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use openraft::errors::{RPCError, ReplicationClosed, StreamingError};
+use openraft::network::RPCOption;
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
+    TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use openraft::{EmptyNode, OptionalSend, RaftNetworkFactory, RaftNetworkV2};
+
+use super::{Answer, Ask, Request, Transport};
+use crate::group::types::{Snapshot, TypeConfig, Vote};
+use crate::ids::{NodeId, ShardId};
+
+/// Makes clients for a shard's replicas elsewhere.
+pub struct Network {
+    pub transport: Arc<dyn Transport>,
+    pub shard: ShardId,
+}
+
+pub struct Peer {
+    transport: Arc<dyn Transport>,
+    shard: ShardId,
+    node: NodeId,
+}
+
+type Rpc<T> = Result<T, RPCError<TypeConfig>>;
+
+impl RaftNetworkFactory<TypeConfig> for Network {
+    type Network = Peer;
+
+    async fn new_client(&mut self, target: u64, _node: &EmptyNode) -> Peer {
+        Peer {
+            transport: self.transport.clone(),
+            shard: self.shard,
+            node: NodeId(target),
+        }
+    }
+}
+
+impl Peer {
+    async fn call(&self, ask: Ask, option: &RPCOption) -> Rpc<Answer> {
+        let call = self.transport.call(self.node, self.shard, Request(ask));
+        match tokio::time::timeout(option.hard_ttl(), call).await {
+            Ok(Ok(reply)) => Ok(reply.0),
+            Ok(Err(error)) => Err(unreachable(&error)),
+            Err(_) => Err(unreachable(&super::Unreachable {
+                node: self.node,
+                reason: format!("no answer within {:?}", option.hard_ttl()),
+            })),
+        }
+    }
+
+    fn mismatch<T>(&self) -> Rpc<T> {
+        Err(unreachable(&super::Unreachable {
+            node: self.node,
+            reason: "it answered another question".to_owned(),
+        }))
+    }
+}
+
+fn unreachable(error: &super::Unreachable) -> RPCError<TypeConfig> {
+    RPCError::Unreachable(openraft::errors::Unreachable::new(error))
+}
+
+impl RaftNetworkV2<TypeConfig> for Peer {
+    type SnapshotData = Bytes;
+
+    async fn append_entries(
+        &mut self,
+        rpc: AppendEntriesRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Rpc<AppendEntriesResponse<TypeConfig>> {
+        match self.call(Ask::Append(rpc), &option).await? {
+            Answer::Append(response) => Ok(response),
+            _ => self.mismatch(),
+        }
+    }
+
+    async fn vote(
+        &mut self,
+        rpc: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Rpc<VoteResponse<TypeConfig>> {
+        match self.call(Ask::Vote(rpc), &option).await? {
+            Answer::Vote(response) => Ok(response),
+            _ => self.mismatch(),
+        }
+    }
+
+    async fn pre_vote(
+        &mut self,
+        rpc: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Rpc<VoteResponse<TypeConfig>> {
+        match self.call(Ask::PreVote(rpc), &option).await? {
+            Answer::Vote(response) => Ok(response),
+            _ => self.mismatch(),
+        }
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: Snapshot,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        option: RPCOption,
+    ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        let ask = Ask::Snapshot {
+            vote,
+            meta: Box::new(snapshot.meta),
+            state: snapshot.snapshot,
+        };
+        let answer = tokio::select! {
+            closed = cancel => return Err(StreamingError::Closed(closed)),
+            answer = self.call(ask, &option) => answer?,
+        };
+        match answer {
+            Answer::Snapshot(response) => Ok(response),
+            _ => self.mismatch().map_err(StreamingError::from),
+        }
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        req: TransferLeaderRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Rpc<TransferLeaderResponse<TypeConfig>> {
+        match self.call(Ask::TransferLeader(req), &option).await? {
+            Answer::TransferLeader(response) => Ok(response),
+            _ => self.mismatch(),
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! The WAL's files: `<sequence>.wal`, and `spare-<n>.tmp` for those that wait to be used again.
+//!
+//! A file gets its header, synced, before it gets its name, so a named file with a damaged header
+//! is corruption and never an interrupted creation. The first file grows while it is written; the
+//! later ones are filled with zeros, or are retired ones, so that a sync has no metadata to write.
+
+use std::collections::BTreeMap;
+use std::io::{self, IoSlice};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+
+use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
+
+use super::format::{FILE_HEADER_LEN, FileHeader, RECORD_HEADER_LEN, RecordHeader};
+use super::recovery::Recovered;
+use crate::disk::{Disk, DiskFile};
+use crate::env::{Env, Random};
+use crate::ids::{NodeId, WalPos};
+
+/// The next file is prepared when this part of the current one is filled.
+const PREPARE_AT: u32 = 4;
+/// Retired files kept for use; more are deleted.
+const MAX_SPARES: usize = 2;
+const ZEROS: usize = 1 << 20;
+
+/// A WAL file under its name.
+#[derive(Clone)]
+pub struct OpenFile {
+    pub seq: u64,
+    pub capacity: u32,
+    pub salt: u64,
+    pub file: Arc<dyn DiskFile>,
+}
+
+pub struct Files {
+    shared: Arc<Shared>,
+    /// Asks the background thread to prepare this file.
+    prepare: Mutex<Option<Sender<u64>>>,
+}
+
+struct Shared {
+    dir: PathBuf,
+    node: NodeId,
+    file_bytes: u32,
+    disk: Arc<dyn Disk>,
+    random: Arc<dyn Random>,
+    /// Readers hold the lock while they read, so that a file is not used again under them.
+    open: RwLock<BTreeMap<u64, OpenFile>>,
+    pool: Mutex<Pool>,
+}
+
+struct Pool {
+    prepared: Option<OpenFile>,
+    spares: Vec<PathBuf>,
+    /// The last file that was asked for.
+    asked: u64,
+    /// The last file that was put to use.
+    rolled: u64,
+}
+
+impl Files {
+    pub fn new(
+        dir: PathBuf,
+        node: NodeId,
+        file_bytes: u32,
+        env: &Env,
+        recovered: &Recovered,
+    ) -> Files {
+        let open = recovered.files.iter().map(|file| (file.seq, file.clone()));
+        let rolled = recovered.next_file - 1;
+        Files {
+            shared: Arc::new(Shared {
+                dir,
+                node,
+                file_bytes,
+                disk: env.disk.clone(),
+                random: env.random.clone(),
+                open: RwLock::new(open.collect()),
+                pool: Mutex::new(Pool {
+                    prepared: recovered.prepared.clone(),
+                    spares: recovered.spares.clone(),
+                    asked: rolled + u64::from(recovered.prepared.is_some()),
+                    rolled,
+                }),
+            }),
+            prepare: Mutex::new(None),
+        }
+    }
+
+    pub fn path(&self, seq: u64) -> PathBuf {
+        file_path(&self.shared.dir, seq)
+    }
+
+    pub fn get(&self, seq: u64) -> Option<OpenFile> {
+        self.shared.open.read().get(&seq).cloned()
+    }
+
+    pub fn oldest(&self) -> u64 {
+        self.shared.open.read().keys().next().copied().unwrap_or(1)
+    }
+
+    /// Number of files and the bytes that they take.
+    pub fn usage(&self) -> (usize, u64) {
+        let open = self.shared.open.read();
+        let newest = open.keys().last().copied();
+        let bytes = open.values().map(|file| match file.file.len() {
+            Ok(len) if Some(file.seq) == newest => len,
+            _ => u64::from(file.capacity),
+        });
+        (open.len(), bytes.sum())
+    }
+
+    /// The file `seq`, ready to be written: the prepared one, or else a new one that grows.
+    pub fn roll(&self, seq: u64, capacity: u32) -> io::Result<OpenFile> {
+        let mut pool = self.shared.pool.lock();
+        pool.rolled = seq;
+        let prepared = pool.prepared.take();
+        let file = match prepared {
+            Some(file) if file.seq == seq && file.capacity >= capacity => file,
+            _ => {
+                let tmp = self.shared.dir.join(format!("new-{seq}.tmp"));
+                let file = self.shared.disk.create(&tmp)?;
+                self.shared.name(&tmp, file, seq, capacity)?
+            }
+        };
+        drop(pool);
+        self.shared.open.write().insert(seq, file.clone());
+        Ok(file)
+    }
+
+    /// Has the file after the one of `written` prepared in the background, once it is due.
+    pub fn prepare_next(&self, written: WalPos) {
+        if written.offset < self.shared.file_bytes / PREPARE_AT {
+            return;
+        }
+        let next = written.file + 1;
+        let mut pool = self.shared.pool.lock();
+        if pool.asked >= next {
+            return;
+        }
+        pool.asked = next;
+        drop(pool);
+        let mut prepare = self.prepare.lock();
+        let sender = prepare.get_or_insert_with(|| spawn_preparer(self.shared.clone()));
+        // When the thread has died, files grow instead: slower, and nothing else.
+        let _ = sender.send(next);
+    }
+
+    pub fn read(&self, pos: WalPos, len: usize) -> io::Result<Bytes> {
+        let open = self.shared.open.read();
+        let file = open.get(&pos.file).ok_or_else(|| retired(pos))?;
+        let mut bytes = vec![0; len];
+        file.file.pread(&mut bytes, u64::from(pos.offset))?;
+        Ok(bytes.into())
+    }
+
+    /// Reads a body together with its header and checks both.
+    pub fn read_body(&self, pos: WalPos, len: usize) -> io::Result<Bytes> {
+        let at = WalPos {
+            file: pos.file,
+            offset: pos.offset - RECORD_HEADER_LEN,
+        };
+        let mut bytes = self.read(at, RECORD_HEADER_LEN as usize + len)?;
+        let body = bytes.split_off(RECORD_HEADER_LEN as usize);
+        let salt = self.get(pos.file).map_or(0, |file| file.salt);
+        let header: &[u8; 64] = bytes[..].try_into().expect("a header has 64 bytes");
+        match RecordHeader::decode(header, salt, at) {
+            Some(header)
+                if header.body_len as usize == len && header.body_crc == crc32c::crc32c(&body) =>
+            {
+                Ok(body)
+            }
+            _ => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!(
+                    "{} is damaged at offset {}",
+                    self.path(pos.file).display(),
+                    at.offset
+                ),
+            )),
+        }
+    }
+
+    /// Keeps or deletes the files before `oldest`, lowest first so that no hole is ever left.
+    pub fn retire_before(&self, oldest: u64) -> io::Result<()> {
+        loop {
+            let mut open = self.shared.open.write();
+            let Some(entry) = open.first_entry().filter(|entry| *entry.key() < oldest) else {
+                return Ok(());
+            };
+            let file = entry.remove();
+            drop(open);
+            self.shared.retire(&file)?;
+        }
+    }
+}
+
+impl Shared {
+    /// Gives a file its header and its name.
+    fn name(
+        &self,
+        tmp: &Path,
+        file: Arc<dyn DiskFile>,
+        seq: u64,
+        capacity: u32,
+    ) -> io::Result<OpenFile> {
+        let header = FileHeader {
+            file: seq,
+            capacity,
+            salt: self.random.next(),
+            node: self.node.0,
+        };
+        file.pwritev(&mut [IoSlice::new(&header.encode())], 0)?;
+        file.sync()?;
+        self.disk.rename(tmp, &file_path(&self.dir, seq))?;
+        self.disk.sync_dir(&self.dir)?;
+        Ok(OpenFile {
+            seq,
+            capacity,
+            salt: header.salt,
+            file,
+        })
+    }
+
+    fn prepare(&self, seq: u64) -> io::Result<()> {
+        let spare = self.pool.lock().spares.pop();
+        let (tmp, file) = match spare {
+            Some(path) => (path.clone(), self.disk.open(&path)?),
+            None => {
+                let tmp = self.dir.join(format!("spare-{seq}.tmp"));
+                let file = self.disk.create(&tmp)?;
+                fill_with_zeros(&*file, self.file_bytes)?;
+                (tmp, file)
+            }
+        };
+        let mut pool = self.pool.lock();
+        if pool.rolled >= seq {
+            // Too late for this one; the next one is asked for in its turn.
+            pool.spares.push(tmp);
+            return Ok(());
+        }
+        pool.prepared = Some(self.name(&tmp, file, seq, self.file_bytes)?);
+        Ok(())
+    }
+
+    fn retire(&self, file: &OpenFile) -> io::Result<()> {
+        let path = file_path(&self.dir, file.seq);
+        let mut pool = self.pool.lock();
+        let full_size = file.file.len()? == u64::from(self.file_bytes);
+        if full_size && pool.spares.len() < MAX_SPARES {
+            let spare = self.dir.join(format!("spare-{}.tmp", file.seq));
+            self.disk.rename(&path, &spare)?;
+            pool.spares.push(spare);
+        } else {
+            self.disk.remove(&path)?;
+        }
+        drop(pool);
+        self.disk.sync_dir(&self.dir)
+    }
+}
+
+fn spawn_preparer(shared: Arc<Shared>) -> Sender<u64> {
+    let (sender, receiver) = channel();
+    let thread = std::thread::Builder::new().name("weir-wal-files".into());
+    let spawned = thread.spawn(move || {
+        while let Ok(seq) = receiver.recv() {
+            if let Err(error) = shared.prepare(seq) {
+                tracing::warn!(%error, "preparing a file of the write-ahead log failed");
+            }
+        }
+    });
+    if let Err(error) = spawned {
+        tracing::warn!(%error, "no thread to prepare files of the write-ahead log");
+    }
+    sender
+}
+
+fn fill_with_zeros(file: &dyn DiskFile, bytes: u32) -> io::Result<()> {
+    let zeros = vec![0; ZEROS.min(bytes as usize)];
+    let mut at = 0;
+    while at < bytes {
+        let len = zeros.len().min((bytes - at) as usize);
+        file.pwritev(&mut [IoSlice::new(&zeros[..len])], u64::from(at))?;
+        at += len as u32;
+    }
+    file.sync()
+}
+
+fn retired(pos: WalPos) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::NotFound,
+        format!("file {} of the write-ahead log is retired", pos.file),
+    )
+}
+
+pub fn file_path(dir: &Path, seq: u64) -> PathBuf {
+    dir.join(format!("{seq:020}.wal"))
+}
+
+/// The sequence number in a file's name.
+pub fn file_seq(path: &Path) -> Option<u64> {
+    if path.extension()? != "wal" {
+        return None;
+    }
+    path.file_stem()?.to_str()?.parse().ok()
+}
+
+const _: () = assert!(FILE_HEADER_LEN < ZEROS as u32);

@@ -1,0 +1,243 @@
+//! The node's one write-ahead log: records of all shards in one sequence of files, written and
+//! synced by one thread for everybody who waits.
+//!
+//! A record's position is fixed when it is submitted. The writer takes what is queued, writes it,
+//! syncs once and then completes all callbacks in order, so a slow sync makes the next group
+//! larger and no timer is needed.
+
+mod files;
+pub mod format;
+mod queue;
+mod recovery;
+mod scan;
+mod writer;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::env::Env;
+use crate::ids::{Index, NodeId, ShardId, Term, WalPos};
+use crate::observer::WalObserver;
+use crate::payload::Payload;
+use files::Files;
+use format::{Kind, RecordHeader};
+use queue::Queue;
+pub use recovery::OpenError;
+use writer::Writer;
+
+/// Unit of the queue's bound.
+const ROOM_UNIT: usize = 1024;
+
+#[derive(Debug, Clone)]
+pub struct WalConfig {
+    /// The size of a file; a longer record gets a file of its own.
+    pub file_bytes: u32,
+    /// What the WAL should stay below; see `WalUsage`.
+    pub budget_bytes: u64,
+    /// Bytes that may wait for the writer; more wait outside.
+    pub queue_bytes: usize,
+    /// After this much silence a watermark is written and synced.
+    pub idle: Duration,
+}
+
+impl Default for WalConfig {
+    fn default() -> WalConfig {
+        WalConfig {
+            file_bytes: 256 << 20,
+            budget_bytes: 16 << 30,
+            queue_bytes: 64 << 20,
+            idle: Duration::from_millis(8),
+        }
+    }
+}
+
+/// How much disk the WAL takes. This crate only counts: its caller throttles and retires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WalUsage {
+    /// Bytes of all files from the oldest one that is still needed.
+    pub live_bytes: u64,
+    pub budget_bytes: u64,
+    /// Bytes that wait for the writer's next group.
+    pub queued_bytes: u64,
+    pub files: usize,
+    /// Everything before this position survives a power loss.
+    pub durable: WalPos,
+}
+
+/// Why the WAL no longer takes records.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WalError {
+    #[error("the write-ahead log has failed: {0}")]
+    Failed(Arc<str>),
+    #[error("the write-ahead log is stopped")]
+    Stopped,
+}
+
+impl From<WalError> for io::Error {
+    fn from(error: WalError) -> io::Error {
+        io::Error::other(error)
+    }
+}
+
+/// Called by the writer once the records submitted with it, and all before them, are durable.
+pub type Done = Box<dyn FnOnce(Result<(), WalError>) + Send>;
+
+/// A record to be written.
+pub struct Record {
+    pub shard: ShardId,
+    pub kind: Kind,
+    pub body: Payload,
+}
+
+/// Where the bodies of submitted records lie, in the order of submission.
+pub type Positions = SmallVec<[WalPos; 4]>;
+
+/// Room in the queue; given back when dropped.
+pub struct Room(#[allow(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+
+pub struct Wal {
+    queue: Arc<Queue>,
+    files: Arc<Files>,
+    room: Arc<Semaphore>,
+    config: WalConfig,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Wal {
+    /// Recovers the WAL in `dir` and starts its writer. `replay` sees every record that stands, in
+    /// order; its error is corruption. Blocks.
+    pub fn open(
+        dir: PathBuf,
+        node: NodeId,
+        config: WalConfig,
+        env: &Env,
+        observer: Arc<dyn WalObserver>,
+        replay: &mut dyn FnMut(&RecordHeader) -> Result<(), String>,
+    ) -> Result<Wal, OpenError> {
+        let recovered = recovery::recover(env.disk.as_ref(), &dir, node, &*observer, replay)?;
+        let files = Arc::new(Files::new(dir, node, config.file_bytes, env, &recovered));
+        let queue = Arc::new(Queue::new(&recovered, config.file_bytes));
+        let writer = Writer::new(&queue, &files, &config, env, observer, &recovered);
+        let thread = std::thread::Builder::new()
+            .name("weir-wal".into())
+            .spawn(move || writer.run())
+            .map_err(OpenError::Thread)?;
+        Ok(Wal {
+            queue,
+            files,
+            room: Arc::new(Semaphore::new(config.queue_bytes.div_ceil(ROOM_UNIT))),
+            config,
+            writer: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// Waits until the queue has room for `bytes`.
+    pub async fn room(&self, bytes: usize) -> Room {
+        let all = self.config.queue_bytes.div_ceil(ROOM_UNIT);
+        let units = bytes.div_ceil(ROOM_UNIT).min(all);
+        let permit = self.room.clone().acquire_many_owned(units as u32).await;
+        Room(permit.expect("the semaphore is never closed"))
+    }
+
+    /// Queues records for the writer and fixes their positions. `done` runs on the writer's thread,
+    /// or never when this returns an error.
+    pub fn submit(
+        &self,
+        records: impl IntoIterator<Item = Record>,
+        done: Done,
+    ) -> Result<Positions, WalError> {
+        self.queue.submit(records, done)
+    }
+
+    /// Remembers a shard's commit position; it is written along with the next group.
+    pub fn note_committed(&self, shard: ShardId, upto: Option<(Term, Index)>) {
+        self.queue.note_committed(shard, upto);
+    }
+
+    /// Everything before this position survives a power loss.
+    pub fn durable(&self) -> WalPos {
+        self.queue.durable()
+    }
+
+    /// Reads bytes that a record's body holds, waiting for the writer when they are still queued.
+    /// Blocks.
+    pub fn read(&self, pos: WalPos, len: usize) -> io::Result<Bytes> {
+        self.wait_durable(pos, len)?;
+        self.files.read(pos, len)
+    }
+
+    /// Reads a whole body and compares it with its record's checksums. Blocks.
+    pub fn read_body(&self, pos: WalPos, len: usize) -> io::Result<Bytes> {
+        self.wait_durable(pos, len)?;
+        self.files.read_body(pos, len)
+    }
+
+    pub fn usage(&self) -> WalUsage {
+        let (files, live_bytes) = self.files.usage();
+        WalUsage {
+            live_bytes,
+            budget_bytes: self.config.budget_bytes,
+            queued_bytes: self.queue.queued_bytes(),
+            files,
+            durable: self.durable(),
+        }
+    }
+
+    /// The file that is being written.
+    pub fn newest_file(&self) -> u64 {
+        self.queue.durable().file
+    }
+
+    pub fn oldest_file(&self) -> u64 {
+        self.files.oldest()
+    }
+
+    /// Gives back the files before `oldest`. The caller has made sure that nothing in them is
+    /// needed; here it is made durable that they may be missing, before they are.
+    pub async fn retire_before(&self, oldest: u64) -> io::Result<()> {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        let done: Done = Box::new(move |result| drop(sender.send(result)));
+        self.queue.set_oldest(oldest, done)?;
+        receiver.await.map_err(|_| WalError::Stopped)??;
+        let files = self.files.clone();
+        let retired = tokio::task::spawn_blocking(move || files.retire_before(oldest));
+        retired.await.map_err(io::Error::other)?
+    }
+
+    /// Writes everything queued and the mark of a clean stop, then ends the writer. Blocks.
+    pub fn stop(&self) {
+        self.queue.stop();
+        if let Some(thread) = self.writer.lock().take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the write-ahead log's thread panicked");
+        }
+    }
+
+    /// Returns when everything before `end` is durable. Blocks.
+    pub fn wait_until_durable(&self, end: WalPos) -> io::Result<()> {
+        Ok(self.queue.wait_durable(end)?)
+    }
+
+    fn wait_durable(&self, pos: WalPos, len: usize) -> io::Result<()> {
+        let end = WalPos {
+            file: pos.file,
+            offset: pos.offset.saturating_add(len as u32),
+        };
+        Ok(self.queue.wait_durable(end)?)
+    }
+}
+
+impl Drop for Wal {
+    fn drop(&mut self) {
+        self.queue.abandon();
+    }
+}

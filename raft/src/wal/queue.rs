@@ -1,0 +1,326 @@
+//! What waits for the writer. Positions are handed out here, under the queue's lock, so that the
+//! order of the queue is the order of the bytes.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::format::{FILE_HEADER_LEN, Kind, RECORD_HEADER_LEN, record_len};
+use super::recovery::Recovered;
+use super::{Done, Positions, Record, WalError};
+use crate::ids::{Index, ShardId, Term, WalPos};
+use crate::payload::Payload;
+
+/// A step of the writer.
+pub enum Item {
+    /// Continue in a new file of this capacity.
+    Roll {
+        file: u64,
+        capacity: u32,
+    },
+    Write {
+        at: WalPos,
+        record: Record,
+    },
+    Done(Done),
+}
+
+/// What the writer is to do next.
+pub enum Task {
+    Write(Vec<Item>),
+    /// The mark of a clean stop, then the end.
+    Stop(Vec<Item>),
+    /// The handle is gone: end without touching the disk.
+    Abandon,
+}
+
+pub struct Queue {
+    state: Mutex<State>,
+    /// Signals the writer.
+    work: Condvar,
+    /// Signals readers that wait for their bytes.
+    written: Condvar,
+    /// File in the upper half, offset in the lower one.
+    durable: AtomicU64,
+    file_bytes: u32,
+}
+
+struct State {
+    /// Where the next record goes, unless it does not fit.
+    tail: WalPos,
+    capacity: u32,
+    next_file: u64,
+    oldest_file: u64,
+    items: Vec<Item>,
+    /// Commit positions to write along with the next group.
+    notes: BTreeMap<ShardId, Option<(Term, Index)>>,
+    /// Whether the durable watermark on the disk says less than is true.
+    unmarked: bool,
+    /// Whether the writer sleeps until it is woken.
+    asleep: bool,
+    stopping: bool,
+    abandoned: bool,
+    failed: Option<WalError>,
+}
+
+impl Queue {
+    pub fn new(recovered: &Recovered, file_bytes: u32) -> Queue {
+        Queue {
+            state: Mutex::new(State {
+                tail: recovered.tail,
+                capacity: recovered.capacity,
+                next_file: recovered.next_file,
+                oldest_file: recovered.oldest_file,
+                items: Vec::new(),
+                notes: BTreeMap::new(),
+                unmarked: false,
+                asleep: false,
+                stopping: false,
+                abandoned: false,
+                failed: None,
+            }),
+            work: Condvar::new(),
+            written: Condvar::new(),
+            durable: AtomicU64::new(pack(recovered.tail)),
+            file_bytes,
+        }
+    }
+
+    pub fn submit(
+        &self,
+        records: impl IntoIterator<Item = Record>,
+        done: Done,
+    ) -> Result<Positions, WalError> {
+        let mut state = self.state.lock();
+        state.check()?;
+        let mut positions = Positions::new();
+        for record in records {
+            positions.push(state.place(record, self.file_bytes));
+        }
+        state.items.push(Item::Done(done));
+        self.work.notify_one();
+        Ok(positions)
+    }
+
+    pub fn note_committed(&self, shard: ShardId, upto: Option<(Term, Index)>) {
+        let mut state = self.state.lock();
+        state.notes.insert(shard, upto);
+        if state.asleep {
+            self.work.notify_one();
+        }
+    }
+
+    /// From now on watermarks say that files before `oldest` are not needed; `done` runs when the
+    /// first that does is durable.
+    pub fn set_oldest(&self, oldest: u64, done: Done) -> Result<(), WalError> {
+        let mut state = self.state.lock();
+        state.check()?;
+        state.oldest_file = oldest.max(state.oldest_file);
+        state.mark(false, self.file_bytes);
+        state.items.push(Item::Done(done));
+        self.work.notify_one();
+        Ok(())
+    }
+
+    pub fn stop(&self) {
+        self.state.lock().stopping = true;
+        self.work.notify_one();
+    }
+
+    pub fn abandon(&self) {
+        self.state.lock().abandoned = true;
+        self.work.notify_one();
+        self.written.notify_all();
+    }
+
+    /// Bytes that the writer has not taken yet.
+    pub fn queued_bytes(&self) -> u64 {
+        let state = self.state.lock();
+        let len = |item: &Item| match item {
+            Item::Write { record, .. } => u64::from(record_len(record.body.len() as u32)),
+            Item::Roll { .. } | Item::Done(_) => 0,
+        };
+        state.items.iter().map(len).sum()
+    }
+
+    /// Waits for work. After `idle` without any, the work is a watermark, once.
+    pub fn take(&self, idle: Duration) -> Task {
+        let mut state = self.state.lock();
+        loop {
+            if state.abandoned {
+                return Task::Abandon;
+            }
+            if !state.items.is_empty() {
+                state.write_notes(self.file_bytes);
+                state.unmarked = true;
+                return Task::Write(std::mem::take(&mut state.items));
+            }
+            // Only now, in a group of its own, does a watermark tell of all that was queued.
+            if state.stopping && !state.notes.is_empty() {
+                state.write_notes(self.file_bytes);
+                return Task::Write(std::mem::take(&mut state.items));
+            }
+            if state.stopping {
+                state.mark(true, self.file_bytes);
+                state.failed = Some(WalError::Stopped);
+                return Task::Stop(std::mem::take(&mut state.items));
+            }
+            if !state.unmarked && state.notes.is_empty() {
+                state.asleep = true;
+                self.work.wait(&mut state);
+                state.asleep = false;
+                continue;
+            }
+            let timeout = self.work.wait_for(&mut state, idle);
+            let still_idle = state.items.is_empty() && !state.stopping && !state.abandoned;
+            if timeout.timed_out() && still_idle {
+                state.mark(false, self.file_bytes);
+                state.unmarked = false;
+                return Task::Write(std::mem::take(&mut state.items));
+            }
+        }
+    }
+
+    /// Sleeps for about `time`, less when the WAL stops; says whether to go on.
+    pub fn pause(&self, time: Duration) -> bool {
+        let mut state = self.state.lock();
+        if !state.stopping && !state.abandoned {
+            self.written.wait_for(&mut state, time);
+        }
+        !state.stopping && !state.abandoned
+    }
+
+    pub fn durable(&self) -> WalPos {
+        unpack(self.durable.load(Ordering::Acquire))
+    }
+
+    pub fn set_durable(&self, pos: WalPos) {
+        assert!(
+            pos >= self.durable(),
+            "the durable watermark only moves forward"
+        );
+        // Under the lock, so that a reader between its check and its wait is not missed.
+        let _state = self.state.lock();
+        self.durable.store(pack(pos), Ordering::Release);
+        self.written.notify_all();
+    }
+
+    pub fn wait_durable(&self, pos: WalPos) -> Result<(), WalError> {
+        if self.durable() >= pos {
+            return Ok(());
+        }
+        let mut state = self.state.lock();
+        while self.durable() < pos {
+            state.check()?;
+            self.written.wait(&mut state);
+        }
+        Ok(())
+    }
+
+    /// Refuses all further work; the callbacks of what is queued are told.
+    pub fn fail(&self, error: WalError) {
+        let mut state = self.state.lock();
+        state.failed = Some(error.clone());
+        let items = std::mem::take(&mut state.items);
+        self.written.notify_all();
+        drop(state);
+        for item in items {
+            if let Item::Done(done) = item {
+                done(Err(error.clone()));
+            }
+        }
+    }
+}
+
+impl State {
+    fn check(&self) -> Result<(), WalError> {
+        match &self.failed {
+            Some(error) => Err(error.clone()),
+            None if self.stopping || self.abandoned => Err(WalError::Stopped),
+            None => Ok(()),
+        }
+    }
+
+    /// Gives a record its position, in a new file when it does not fit. Returns the body's.
+    fn place(&mut self, record: Record, file_bytes: u32) -> WalPos {
+        let len = record_len(record.body.len() as u32);
+        if len > self.capacity.saturating_sub(self.tail.offset) {
+            self.roll(len, file_bytes);
+        }
+        self.push(record)
+    }
+
+    fn roll(&mut self, needed: u32, file_bytes: u32) {
+        let start = Kind::Start {
+            previous_file: self.tail.file,
+            previous_end: self.tail.offset,
+        };
+        let file = self.next_file;
+        let capacity = file_bytes.max(FILE_HEADER_LEN + record_len(0) + needed);
+        self.next_file += 1;
+        self.capacity = capacity;
+        self.tail = WalPos {
+            file,
+            offset: FILE_HEADER_LEN,
+        };
+        self.items.push(Item::Roll { file, capacity });
+        self.push(own(start));
+    }
+
+    fn push(&mut self, record: Record) -> WalPos {
+        let at = self.tail;
+        self.tail.offset += record_len(record.body.len() as u32);
+        assert!(
+            self.tail.offset <= self.capacity,
+            "a record lies in its file"
+        );
+        self.items.push(Item::Write { at, record });
+        WalPos {
+            file: at.file,
+            offset: at.offset + RECORD_HEADER_LEN,
+        }
+    }
+
+    fn write_notes(&mut self, file_bytes: u32) {
+        for (shard, upto) in std::mem::take(&mut self.notes) {
+            let record = Record {
+                shard,
+                kind: Kind::Committed { upto },
+                body: Payload::new(Vec::new()),
+            };
+            self.place(record, file_bytes);
+        }
+    }
+
+    fn mark(&mut self, clean: bool, file_bytes: u32) {
+        self.write_notes(file_bytes);
+        let oldest_file = self.oldest_file;
+        self.place(own(Kind::Watermark { oldest_file, clean }), file_bytes);
+    }
+}
+
+/// A record of the WAL itself.
+fn own(kind: Kind) -> Record {
+    Record {
+        shard: ShardId(0),
+        kind,
+        body: Payload::new(Vec::new()),
+    }
+}
+
+fn pack(pos: WalPos) -> u64 {
+    assert!(
+        pos.file <= u64::from(u32::MAX),
+        "file sequence numbers fit 32 bits"
+    );
+    pos.file << 32 | u64::from(pos.offset)
+}
+
+fn unpack(packed: u64) -> WalPos {
+    WalPos {
+        file: packed >> 32,
+        offset: packed as u32,
+    }
+}

@@ -1,0 +1,150 @@
+//! Reads one WAL file's records for recovery.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::PathBuf;
+
+use super::files::OpenFile;
+use super::format::{ALIGN, FILE_HEADER_LEN, Kind, MAX_BODY_LEN, RECORD_HEADER_LEN, RecordHeader};
+use crate::ids::{ShardId, WalPos};
+
+const WINDOW: usize = 1 << 20;
+
+/// A file being scanned, through a window of its bytes.
+pub struct Scan {
+    pub file: OpenFile,
+    pub path: PathBuf,
+    len: u64,
+    window: Vec<u8>,
+    window_at: u64,
+}
+
+/// What lies at an offset.
+pub enum Found {
+    /// No header of this use of the file.
+    Nothing,
+    /// A header whose body does not match it.
+    Torn,
+    Record(RecordHeader),
+}
+
+/// What was found past the last good record.
+#[derive(Default)]
+pub struct Beyond {
+    /// The highest durable position that any record claims.
+    pub durable: WalPos,
+    pub bytes: u64,
+    pub shards: BTreeSet<ShardId>,
+}
+
+impl Scan {
+    pub fn new(file: OpenFile, path: PathBuf) -> io::Result<Scan> {
+        let len = file.file.len()?;
+        Ok(Scan {
+            file,
+            path,
+            len,
+            window: Vec::new(),
+            window_at: 0,
+        })
+    }
+
+    pub fn record(&mut self, offset: u32) -> io::Result<Found> {
+        let Some(header) = self.header(offset)? else {
+            return Ok(Found::Nothing);
+        };
+        let end = u64::from(offset) + u64::from(RECORD_HEADER_LEN) + u64::from(header.body_len);
+        if header.body_len > MAX_BODY_LEN || end > self.len {
+            return Ok(Found::Torn);
+        }
+        let mut crc = 0;
+        let mut at = u64::from(offset + RECORD_HEADER_LEN);
+        while at < end {
+            let len = WINDOW.min((end - at) as usize);
+            crc = crc32c::crc32c_append(crc, self.bytes(at, len)?);
+            at += len as u64;
+        }
+        if crc != header.body_crc {
+            return Ok(Found::Torn);
+        }
+        Ok(Found::Record(header))
+    }
+
+    /// The start record: the previous file and the end of its records.
+    pub fn start(&mut self) -> io::Result<Option<(u64, u32)>> {
+        Ok(match self.record(FILE_HEADER_LEN)? {
+            Found::Record(header) => match header.kind {
+                Kind::Start {
+                    previous_file,
+                    previous_end,
+                } => Some((previous_file, previous_end)),
+                _ => None,
+            },
+            _ => None,
+        })
+    }
+
+    /// Looks for records at every offset from `from` on.
+    pub fn beyond(&mut self, from: u32, found: &mut Beyond) -> io::Result<()> {
+        let mut last_end = u64::from(from);
+        let mut at = u64::from(from);
+        while at + u64::from(RECORD_HEADER_LEN) <= self.len {
+            let offset = at as u32;
+            if let Some(header) = self.header(offset)? {
+                found.durable = found.durable.max(header.durable);
+                if !matches!(header.kind, Kind::Watermark { .. } | Kind::Start { .. }) {
+                    found.shards.insert(header.shard);
+                }
+                let body = u64::from(RECORD_HEADER_LEN) + u64::from(header.body_len);
+                last_end = last_end.max((at + body).min(self.len));
+                at += u64::from(RECORD_HEADER_LEN);
+            } else {
+                if at == u64::from(from) && self.resembles_header(offset)? {
+                    last_end = at + u64::from(RECORD_HEADER_LEN);
+                }
+                at += u64::from(ALIGN);
+            }
+        }
+        found.bytes += last_end - u64::from(from);
+        Ok(())
+    }
+
+    fn header(&mut self, offset: u32) -> io::Result<Option<RecordHeader>> {
+        let at = WalPos {
+            file: self.file.seq,
+            offset,
+        };
+        if u64::from(offset) + u64::from(RECORD_HEADER_LEN) > self.len {
+            return Ok(None);
+        }
+        let salt = self.file.salt;
+        let bytes = self.header_bytes(offset)?;
+        Ok(RecordHeader::decode(bytes, salt, at))
+    }
+
+    /// Whether these bytes claim to be written here in this use of the file: a header of which a
+    /// part did not reach the disk.
+    fn resembles_header(&mut self, offset: u32) -> io::Result<bool> {
+        let seq = self.file.seq;
+        let bytes = self.header_bytes(offset)?;
+        Ok(bytes[8..16] == seq.to_le_bytes() && bytes[16..20] == offset.to_le_bytes())
+    }
+
+    fn header_bytes(&mut self, offset: u32) -> io::Result<&[u8; RECORD_HEADER_LEN as usize]> {
+        let bytes = self.bytes(u64::from(offset), RECORD_HEADER_LEN as usize)?;
+        Ok(bytes.try_into().expect("as many bytes as asked for"))
+    }
+
+    fn bytes(&mut self, at: u64, len: usize) -> io::Result<&[u8]> {
+        let inside =
+            at >= self.window_at && at + len as u64 <= self.window_at + self.window.len() as u64;
+        if !inside {
+            let take = (WINDOW as u64).max(len as u64).min(self.len - at);
+            self.window.resize(take as usize, 0);
+            self.window_at = at;
+            self.file.file.pread(&mut self.window, at)?;
+        }
+        let start = (at - self.window_at) as usize;
+        Ok(&self.window[start..start + len])
+    }
+}

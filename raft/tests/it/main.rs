@@ -1,0 +1,7 @@
+//! Nodes, shards and the WAL from the outside.
+
+mod fixture;
+mod replication;
+mod restart;
+mod single;
+mod wal;

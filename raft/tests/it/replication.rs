@@ -1,0 +1,198 @@
+//! Three voters in one process.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use weir_raft::{MemNetwork, Node, NodeId, ProposeError, Shard};
+
+use crate::fixture::{Recorder, SHARD, World, eventually, open_term, payload, put};
+
+struct Cluster {
+    network: MemNetwork,
+    worlds: Vec<World>,
+    members: Vec<(Node, Shard, Recorder)>,
+}
+
+impl Cluster {
+    /// Three voters; the first one leads.
+    async fn start() -> Cluster {
+        let network = MemNetwork::new();
+        let mut cluster = Cluster {
+            network: network.clone(),
+            worlds: Vec::new(),
+            members: Vec::new(),
+        };
+        for id in 1..=3 {
+            let world = World::in_network(NodeId(id), &network);
+            let node = world.open().await.expect("the node opens");
+            network.attach(&node);
+            let recorder = Recorder::default();
+            let machine = Box::new(recorder.clone());
+            let shard = match id {
+                1 => node.start_shard(SHARD, machine).await,
+                _ => node.join_shard(SHARD, machine).await,
+            };
+            cluster
+                .members
+                .push((node, shard.expect("the shard starts"), recorder));
+            cluster.worlds.push(world);
+        }
+        let leader = &cluster.members[0].1;
+        open_term(leader).await;
+        leader.add_learner(NodeId(2)).await.expect("added");
+        leader.add_learner(NodeId(3)).await.expect("added");
+        let voters = (1..=3).map(NodeId).collect::<BTreeSet<_>>();
+        leader.change_voters(voters.clone()).await.expect("changed");
+        assert_eq!(leader.members().voters, voters);
+        cluster
+    }
+
+    /// Waits until one of these nodes leads; returns its place.
+    async fn leader_among(&self, places: &[usize]) -> usize {
+        let mut leader = None;
+        eventually("a leader among some nodes", || {
+            let open = |place: &&usize| self.members[**place].1.leadership().borrow().open;
+            leader = places.iter().find(open).copied();
+            leader.is_some()
+        })
+        .await;
+        leader.expect("there is one")
+    }
+
+    async fn all_applied(&self, expected: &[&str]) {
+        for (node, _, recorder) in &self.members {
+            eventually(&format!("all entries on node {}", node.id()), || {
+                recorder.payloads() == expected
+            })
+            .await;
+        }
+    }
+
+    async fn stop(self) {
+        for (node, ..) in &self.members {
+            self.network.detach(node.id());
+            node.shutdown().await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_voters_apply_the_same_entries() {
+    let cluster = Cluster::start().await;
+    for text in ["a", "b", "c"] {
+        put(&cluster.members[0].1, text).await;
+    }
+    cluster.all_applied(&["a", "b", "c"]).await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deposed_leader_refuses_definitely_and_the_majority_goes_on() {
+    let cluster = Cluster::start().await;
+    let old = &cluster.members[0].1;
+    put(old, "before").await;
+    let old_term = open_term(old).await;
+    cluster.network.isolate(NodeId(1));
+    let place = cluster.leader_among(&[1, 2]).await;
+    let new = &cluster.members[place].1;
+    put(new, "during").await;
+    cluster.network.heal();
+    eventually("the old leader learns of the new term", || {
+        old.leadership().borrow().term > old_term
+    })
+    .await;
+    let refused = old.propose(old_term, payload("stale")).await.err();
+    assert!(
+        matches!(refused, Some(ProposeError::NotLeader { .. })),
+        "{refused:?}"
+    );
+    cluster.all_applied(&["before", "during"]).await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_of_a_minority_is_never_acknowledged() {
+    let cluster = Cluster::start().await;
+    let old = &cluster.members[0].1;
+    let term = open_term(old).await;
+    cluster.network.isolate(NodeId(1));
+    let proposed = old.propose(term, payload("minority")).await;
+    let place = cluster.leader_among(&[1, 2]).await;
+    put(&cluster.members[place].1, "majority").await;
+    cluster.network.heal();
+    if let Ok(proposal) = proposed {
+        let outcome = tokio::time::timeout(Duration::from_secs(10), proposal).await;
+        let outcome = outcome.expect("it is answered");
+        assert!(outcome.is_err(), "{outcome:?}");
+    }
+    cluster.all_applied(&["majority"]).await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_that_was_away_catches_up_from_the_leaders_wal() {
+    let cluster = Cluster::start().await;
+    cluster.network.isolate(NodeId(3));
+    let place = cluster.leader_among(&[0, 1]).await;
+    let leader = &cluster.members[place].1;
+    let texts: Vec<String> = (0..50)
+        .map(|n| format!("{n} {}", "x".repeat(2000)))
+        .collect();
+    for text in &texts {
+        put(leader, text).await;
+    }
+    cluster.network.heal();
+    let expected: Vec<&str> = texts.iter().map(String::as_str).collect();
+    cluster.all_applied(&expected).await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_too_far_behind_gets_a_snapshot() {
+    let cluster = Cluster::start().await;
+    cluster.network.isolate(NodeId(3));
+    let place = cluster.leader_among(&[0, 1]).await;
+    let leader = &cluster.members[place].1;
+    let texts: Vec<String> = (0..50).map(|n| n.to_string()).collect();
+    for text in &texts {
+        put(leader, text).await;
+    }
+    let upto = leader.snapshot().await.expect("stored").expect("not empty");
+    leader.purge(upto).await.expect("purged");
+    cluster.network.heal();
+    put(leader, "after").await;
+    let mut expected: Vec<&str> = texts.iter().map(String::as_str).collect();
+    expected.push("after");
+    cluster.all_applied(&expected).await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_voter_that_crashed_comes_back_with_its_log() {
+    let mut cluster = Cluster::start().await;
+    put(&cluster.members[0].1, "a").await;
+    cluster.all_applied(&["a"]).await;
+    cluster.network.detach(NodeId(2));
+    cluster.worlds[1].crash();
+    put(&cluster.members[0].1, "b").await;
+    let node = cluster.worlds[1].open().await.expect("the node opens");
+    cluster.network.attach(&node);
+    let recorder = Recorder::default();
+    let shard = node.join_shard(SHARD, Box::new(recorder.clone())).await;
+    cluster.members[1] = (node, shard.expect("the shard starts"), recorder);
+    cluster.all_applied(&["a", "b"]).await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leadership_can_be_handed_over() {
+    let cluster = Cluster::start().await;
+    put(&cluster.members[0].1, "a").await;
+    cluster.all_applied(&["a"]).await;
+    let leader = &cluster.members[0].1;
+    leader.transfer_leader(NodeId(2)).await.expect("asked");
+    assert_eq!(cluster.leader_among(&[1]).await, 1);
+    put(&cluster.members[1].1, "b").await;
+    cluster.all_applied(&["a", "b"]).await;
+    cluster.stop().await;
+}
