@@ -1,5 +1,178 @@
-//! The broker: what all edges share.
+//! The broker: what every edge reads and changes. Edges are thin; they hold an `Arc` of this.
 
-/// One node's broker.
-#[derive(Debug)]
-pub struct Broker {}
+use std::sync::Arc;
+
+use weir_log::BlockReader;
+use weir_raft::NodeId;
+
+use crate::clock::Clock;
+use crate::kafka::ErrorCode;
+use crate::kafka::fetch::session::FetchSessions;
+use crate::kafka::produce::request::TopicRef;
+use crate::meta::state::Configs;
+use crate::meta::{Meta, Topic};
+use crate::partition::Partition;
+use crate::producer_ids::ProducerIds;
+use crate::random::Random;
+use crate::shard::entry::PartitionId;
+use crate::shard::host::{Partitions, ShardHost};
+use crate::topic::{TopicView, TopicViews};
+
+pub struct Broker {
+    pub broker_id: i32,
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+    pub meta: Arc<Meta>,
+    /// By shard id; 0 is the metadata.
+    pub shards: Vec<Arc<ShardHost>>,
+    pub partitions: Arc<Partitions>,
+    /// Reads records back from the WAL; blocks.
+    pub blocks: Arc<dyn BlockReader + Send + Sync>,
+    pub fetch_sessions: FetchSessions,
+    pub producer_ids: ProducerIds,
+    /// What this node's own configuration sets of the broker settings.
+    pub node_configs: Configs,
+    topics: TopicViews,
+}
+
+/// What the broker is made of.
+pub struct Parts {
+    pub broker_id: i32,
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+    pub meta: Arc<Meta>,
+    pub shards: Vec<Arc<ShardHost>>,
+    pub partitions: Arc<Partitions>,
+    pub blocks: Arc<dyn BlockReader + Send + Sync>,
+    pub node_configs: Configs,
+}
+
+impl Broker {
+    pub fn new(parts: Parts) -> Broker {
+        let Parts {
+            broker_id,
+            clock,
+            random,
+            meta,
+            shards,
+            partitions,
+            blocks,
+            node_configs,
+        } = parts;
+        Broker {
+            broker_id,
+            clock,
+            random,
+            meta,
+            shards,
+            partitions,
+            blocks,
+            node_configs,
+            fetch_sessions: FetchSessions::default(),
+            producer_ids: ProducerIds::default(),
+            topics: TopicViews::default(),
+        }
+    }
+
+    /// The topic that a request names, as the data path sees it.
+    pub fn topic_view(&self, topic: &TopicRef) -> Option<Arc<TopicView>> {
+        let state = self.meta.read();
+        let topic = match topic {
+            TopicRef::Name(name) => state.topics().get(name),
+            TopicRef::Id(id) => state.topics().by_id(*id),
+        };
+        topic.map(|topic| {
+            self.topics
+                .view(&state, topic, self.broker_id, &self.node_configs)
+        })
+    }
+
+    /// The metadata's topic that a request names.
+    pub fn topic(&self, topic: &TopicRef) -> Option<Arc<Topic>> {
+        let state = self.meta.read();
+        match topic {
+            TopicRef::Name(name) => state.topics().get(name).cloned(),
+            TopicRef::Id(id) => state.topics().by_id(*id).cloned(),
+        }
+    }
+
+    /// This node's replica of a partition.
+    pub fn find_partition(&self, topic: &TopicRef, index: i32) -> Option<Arc<Partition>> {
+        let topic = match topic {
+            TopicRef::Id(id) => *id,
+            TopicRef::Name(name) => self.meta.read().topics().get(name)?.id,
+        };
+        self.partitions.get(PartitionId { topic, index })
+    }
+
+    /// A partition that this node leads, for a client that knows `current_epoch` (-1: it does not say).
+    pub fn led_partition(
+        &self,
+        topic: &TopicRef,
+        index: i32,
+        current_epoch: i32,
+    ) -> Result<Arc<Partition>, ErrorCode> {
+        let partition = self
+            .find_partition(topic, index)
+            .ok_or_else(|| self.missing_code(topic))?;
+        let leadership = partition.shard.leadership();
+        if !leadership.open {
+            return Err(ErrorCode::NotLeaderOrFollower);
+        }
+        let epoch = partition.epoch_in(leadership.term);
+        match current_epoch {
+            asked if asked < 0 || asked == epoch => Ok(partition),
+            asked if asked < epoch => Err(ErrorCode::FencedLeaderEpoch),
+            _ => Err(ErrorCode::UnknownLeaderEpoch),
+        }
+    }
+
+    /// The code for a partition that is not here: how the request named the topic decides it.
+    pub fn missing_code(&self, topic: &TopicRef) -> ErrorCode {
+        match topic {
+            TopicRef::Id(id) if self.meta.read().topics().by_id(*id).is_none() => {
+                ErrorCode::UnknownTopicId
+            }
+            _ => ErrorCode::UnknownTopicOrPartition,
+        }
+    }
+
+    /// Kafka's broker id of a Raft node.
+    pub fn broker_id_of(&self, node: NodeId) -> Option<i32> {
+        self.meta.read().broker_of(node.0)
+    }
+
+    /// Leader's broker id and leader epoch of a partition, as this node knows them.
+    pub fn leader_of(&self, topic: &TopicRef, index: i32) -> Option<(i32, i32)> {
+        let partition = self.find_partition(topic, index)?;
+        let leadership = partition.shard.leadership();
+        let leader = self.broker_id_of(leadership.leader?)?;
+        Some((leader, partition.epoch_in(leadership.term)))
+    }
+
+    /// A session id; sessions that are open keep theirs, so a taken one is passed over.
+    pub fn random_session_id(&self) -> i32 {
+        (self.random.next_u64() >> 33) as i32
+    }
+
+    /// Where the brokers are: id, host, port, rack.
+    pub fn endpoints(&self) -> Vec<(i32, String, i32, Option<String>)> {
+        let state = self.meta.read();
+        let nodes = state.nodes().iter().filter_map(|(id, node)| {
+            let endpoint = node.listeners.values().next()?;
+            Some((
+                *id,
+                endpoint.host.clone(),
+                i32::from(endpoint.port),
+                node.rack.clone(),
+            ))
+        });
+        nodes.collect()
+    }
+
+    /// Replicas of a partition that are within the stated lag of its leader.
+    pub fn in_sync_replicas(&self, partition: &Partition) -> u32 {
+        // Voters of one-voter shards are in sync with themselves; replication adds the others.
+        u32::from(partition.shard.leadership().open)
+    }
+}

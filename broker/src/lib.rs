@@ -1,5 +1,15 @@
 //! The broker: its edges, and what stands behind them.
 
 pub mod broker;
+pub mod cli;
+pub mod clock;
+pub mod identity;
 pub mod kafka;
 pub mod meta;
+pub mod node;
+pub mod options;
+pub mod partition;
+pub mod producer_ids;
+pub mod random;
+pub mod shard;
+pub mod topic;

@@ -17,7 +17,13 @@ use tokio::time::Instant;
 use super::api_versions::{self, ApiVersions};
 use super::bounds::{self, BoundsError};
 use super::codec::WireError;
+use super::delete_records::DeleteRecords;
+use super::fetch::Fetch;
 use super::frame::Frame;
+use super::init_producer_id::InitProducerId;
+use super::list_offsets::ListOffsets;
+use super::offset_for_leader_epoch::OffsetForLeaderEpoch;
+use super::produce::Produce;
 use super::request_metrics::RequestMetrics;
 use super::session::Session;
 use crate::broker::Broker;
@@ -35,7 +41,16 @@ pub use reply::{Reply, ReplyFuture};
 pub(super) use reply::{encode, framed};
 
 /// Sorted by API key. What is here is served; what is served is here.
-pub static APIS: &[Entry] = &[Entry::of::<ApiVersions>()];
+pub static APIS: &[Entry] = &[
+    // Some clients look for version 0 and produce with a later one (KAFKA-18659).
+    Entry::raw::<Produce>().advertised_from(0),
+    Entry::raw::<Fetch>(),
+    Entry::of::<ListOffsets>(),
+    Entry::of::<ApiVersions>(),
+    Entry::of::<DeleteRecords>(),
+    Entry::of::<InitProducerId>(),
+    Entry::of::<OffsetForLeaderEpoch>(),
+];
 
 /// One Kafka API: the versions this broker implements, and how one request becomes one response.
 pub trait Api: 'static {

@@ -15,11 +15,17 @@ pub mod bounds;
 pub mod budget;
 pub mod codec;
 pub mod connection;
+pub mod delete_records;
 pub mod dispatch;
 pub mod error;
+pub mod fetch;
 pub mod frame;
+pub mod init_producer_id;
+pub mod list_offsets;
 pub mod listener;
 pub mod log_limit;
+pub mod offset_for_leader_epoch;
+pub mod produce;
 pub mod request_metrics;
 pub mod session;
 #[cfg(test)]

@@ -1,0 +1,153 @@
+//! What one Fetch request reads of its partitions, once.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use weir_log::{ReadError, ReadRequest};
+
+use super::Limits;
+use super::response::PartitionAnswer;
+use super::session::{Key, Want};
+use crate::broker::Broker;
+use crate::kafka::ErrorCode;
+use crate::partition::Partition;
+
+/// Reads the partitions in the request's order under its byte limits (KIP-74): the first one that
+/// has records gives at least one batch, however large.
+pub async fn read_all(
+    broker: &Arc<Broker>,
+    wants: &[(Key, Want)],
+    limits: &Limits,
+) -> Vec<(Key, PartitionAnswer)> {
+    let mut left = limits.max_bytes;
+    let mut first = true;
+    let mut answers = Vec::with_capacity(wants.len());
+    for (key, want) in wants {
+        let answer = match locate(broker, key, want) {
+            Err(mut failed) => {
+                failed.read_committed = limits.read_committed;
+                failed
+            }
+            Ok(partition) => {
+                let max_bytes = usize::try_from(want.max_bytes).unwrap_or(0).min(left);
+                read_one(
+                    broker, &partition, key.index, want, max_bytes, first, limits,
+                )
+                .await
+            }
+        };
+        let bytes = answer.records_bytes();
+        left = left.saturating_sub(bytes);
+        first &= bytes == 0;
+        answers.push((key.clone(), answer));
+    }
+    answers
+}
+
+/// The partition, if this node leads it and the reader's epoch is the leader's.
+fn locate(broker: &Broker, key: &Key, want: &Want) -> Result<Arc<Partition>, PartitionAnswer> {
+    broker
+        .led_partition(&key.topic, key.index, want.current_leader_epoch)
+        .map_err(|error| {
+            let mut answer = failed(key.index, error);
+            if error == ErrorCode::NotLeaderOrFollower {
+                answer.current_leader = broker.leader_of(&key.topic, key.index);
+            }
+            answer
+        })
+}
+
+async fn read_one(
+    broker: &Arc<Broker>,
+    partition: &Arc<Partition>,
+    index: i32,
+    want: &Want,
+    max_bytes: usize,
+    at_least_one: bool,
+    limits: &Limits,
+) -> PartitionAnswer {
+    let (start, end) = {
+        let log = partition.log.read();
+        (log.log_start_offset(), log.next_offset())
+    };
+    if want.fetch_offset < start || want.fetch_offset > end {
+        let mut answer = failed(index, ErrorCode::OffsetOutOfRange);
+        answer.read_committed = limits.read_committed;
+        return answer;
+    }
+    let mut answer = PartitionAnswer {
+        index,
+        high_watermark: end,
+        last_stable_offset: end,
+        log_start_offset: start,
+        read_committed: limits.read_committed,
+        ..PartitionAnswer::default()
+    };
+    if limits.version >= 12 && want.last_fetched_epoch >= 0 {
+        let last = want.last_fetched_epoch;
+        let end = partition
+            .log
+            .read()
+            .end_offset_as_leader(last, partition.leader_epoch());
+        match end {
+            Some(end) if end.epoch < last || end.end_offset < want.fetch_offset => {
+                answer.diverging_epoch = Some((end.epoch, end.end_offset));
+                return answer;
+            }
+            _ => {}
+        }
+    }
+    if want.fetch_offset == end || (max_bytes == 0 && !at_least_one) {
+        return answer;
+    }
+    let read = ReadRequest {
+        from: want.fetch_offset,
+        upper: end,
+        max_bytes,
+        at_least_one,
+    };
+    match records(broker, partition, read).await {
+        Ok(records) => answer.records = records,
+        Err(code) => return failed(index, code),
+    }
+    answer
+}
+
+/// From memory at once; from the WAL on a thread that may block.
+async fn records(
+    broker: &Arc<Broker>,
+    partition: &Arc<Partition>,
+    request: ReadRequest,
+) -> Result<Vec<Bytes>, ErrorCode> {
+    let blocks = broker.blocks.clone();
+    let read = match partition.plan_read(&request) {
+        Ok(plan) if plan.is_in_memory() => Ok(plan.run(&*blocks)),
+        Ok(plan) => tokio::task::spawn_blocking(move || plan.run(&*blocks)).await,
+        Err(error) => Ok(Err(error)),
+    };
+    let id = partition.id;
+    match read {
+        Ok(Ok(records)) => Ok(records),
+        // Trimmed since the offsets were looked at.
+        Ok(Err(ReadError::OutOfRange { .. })) => Err(ErrorCode::OffsetOutOfRange),
+        Ok(Err(error)) => {
+            tracing::error!(?id, %error, "records could not be read");
+            Err(ErrorCode::KafkaStorageError)
+        }
+        Err(error) => {
+            tracing::error!(?id, %error, "the reading thread failed");
+            Err(ErrorCode::UnknownServerError)
+        }
+    }
+}
+
+fn failed(index: i32, error: ErrorCode) -> PartitionAnswer {
+    PartitionAnswer {
+        index,
+        error_code: error.code(),
+        high_watermark: -1,
+        last_stable_offset: -1,
+        log_start_offset: -1,
+        ..PartitionAnswer::default()
+    }
+}

@@ -1,0 +1,247 @@
+//! Fetch (key 1), versions 4–17: record batches from an offset on.
+//! v5 log start · v7 sessions (KIP-227) · v9 leader epoch fences · v11 rack · v12 flexible, last
+//! fetched epoch (KIP-595) · v13 topic ids (KIP-516) · v15 replica state · v16 leader endpoints (KIP-951)
+//!
+//! Only committed bytes are served, so no barrier is needed. Every partition that a request names
+//! is answered in its order; a request waits until `min_bytes` are there, an error is, or its time is up.
+
+mod answer;
+pub mod response;
+pub mod session;
+
+use std::future::Future;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use kafka_protocol::messages::{ApiKey, FetchRequest};
+use kafka_protocol::protocol::Decodable;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use self::response::{FetchAnswer, PartitionAnswer};
+use self::session::{Context, Key, SessionError, SessionRequest, Want};
+use crate::broker::Broker;
+use crate::kafka::ErrorCode;
+use crate::kafka::produce::request::TopicRef;
+use crate::kafka::{RawApi, Reply, RequestHead, Session};
+use crate::partition::Partition;
+
+/// Kafka's `fetch.max.bytes`.
+const MAX_BYTES: usize = 55 << 20;
+
+/// What a request wants as a whole.
+struct Limits {
+    max_bytes: usize,
+    min_bytes: usize,
+    deadline: Instant,
+    read_committed: bool,
+    version: i16,
+}
+
+/// Answers one request; the response stage of a connection.
+pub async fn fetch(broker: Arc<Broker>, version: i16, request: FetchRequest) -> FetchAnswer {
+    let limits = limits(version, &request);
+    let context = match broker
+        .fetch_sessions
+        .enter(session_request(version, &request))
+    {
+        Ok(context) => context,
+        Err(error) => {
+            return FetchAnswer {
+                error_code: error.code().code(),
+                ..FetchAnswer::default()
+            };
+        }
+    };
+    let wants = match &context {
+        Context::Sessionless(wants) | Context::Full(wants) => wants,
+        Context::Incremental { partitions, .. } => partitions,
+    };
+    let answers = wait_and_read(&broker, wants, &limits).await;
+    let mut answer = FetchAnswer::default();
+    let answers = match &context {
+        Context::Sessionless(_) => answers,
+        Context::Full(wants) => {
+            let id = broker.random_session_id();
+            answer.session_id = broker
+                .fetch_sessions
+                .open(version >= 13, wants, &answers, id);
+            answers
+        }
+        Context::Incremental { id, .. } => {
+            answer.session_id = *id;
+            broker.fetch_sessions.changes(*id, answers)
+        }
+    };
+    if version >= 16 && answers.iter().any(|(_, a)| a.current_leader.is_some()) {
+        answer.endpoints = broker.endpoints();
+    }
+    answer.topics = by_topic(answers);
+    answer
+}
+
+/// Reads until there is enough, waiting for the partitions' logs to grow.
+async fn wait_and_read(
+    broker: &Arc<Broker>,
+    wants: &[(Key, Want)],
+    limits: &Limits,
+) -> Vec<(Key, PartitionAnswer)> {
+    let mut watch = Watch {
+        partitions: Vec::new(),
+        notify: Arc::new(Notify::new()),
+    };
+    loop {
+        let answers = answer::read_all(broker, wants, limits).await;
+        let bytes: usize = answers.iter().map(|(_, a)| a.records_bytes()).sum();
+        let settled = answers
+            .iter()
+            .any(|(_, a)| a.error_code != 0 || a.diverging_epoch.is_some());
+        if settled || bytes >= limits.min_bytes || Instant::now() >= limits.deadline {
+            return answers;
+        }
+        if watch.partitions.is_empty() {
+            // Watch first, then read once more: what was appended between the two is not missed.
+            watch.partitions = wants
+                .iter()
+                .filter_map(|(key, _)| broker.find_partition(&key.topic, key.index))
+                .collect();
+            watch
+                .partitions
+                .iter()
+                .for_each(|partition| partition.watch(&watch.notify));
+            continue;
+        }
+        // Elapsed or notified: both mean to read again.
+        let _ = tokio::time::timeout_at(limits.deadline, watch.notify.notified()).await;
+    }
+}
+
+/// The partitions that a waiting request watches; forgotten when it ends, however it ends.
+struct Watch {
+    partitions: Vec<Arc<Partition>>,
+    notify: Arc<Notify>,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        for partition in &self.partitions {
+            partition.forget(&self.notify);
+        }
+    }
+}
+
+fn limits(version: i16, request: &FetchRequest) -> Limits {
+    let max_bytes = usize::try_from(request.max_bytes)
+        .unwrap_or(0)
+        .min(MAX_BYTES);
+    let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
+    Limits {
+        max_bytes,
+        min_bytes: usize::try_from(request.min_bytes)
+            .unwrap_or(0)
+            .min(max_bytes),
+        deadline: Instant::now() + wait,
+        read_committed: request.isolation_level == 1,
+        version,
+    }
+}
+
+fn session_request(version: i16, request: &FetchRequest) -> SessionRequest {
+    let by_id = version >= 13;
+    let topic_ref = |name: &str, id: Uuid| {
+        if by_id {
+            TopicRef::Id(id)
+        } else {
+            TopicRef::Name(name.to_owned())
+        }
+    };
+    let mut partitions = Vec::new();
+    for topic in &request.topics {
+        for partition in &topic.partitions {
+            let key = Key {
+                topic: topic_ref(&topic.topic, topic.topic_id),
+                index: partition.partition,
+            };
+            let want = Want {
+                fetch_offset: partition.fetch_offset,
+                current_leader_epoch: partition.current_leader_epoch,
+                last_fetched_epoch: partition.last_fetched_epoch,
+                max_bytes: partition.partition_max_bytes,
+            };
+            partitions.push((key, want));
+        }
+    }
+    let forgotten = request.forgotten_topics_data.iter().flat_map(|topic| {
+        let topic_ref = topic_ref(&topic.topic, topic.topic_id);
+        topic.partitions.iter().map(move |index| Key {
+            topic: topic_ref.clone(),
+            index: *index,
+        })
+    });
+    let forgotten = forgotten.collect();
+    let (id, epoch) = if version >= 7 {
+        (request.session_id, request.session_epoch)
+    } else {
+        (0, -1)
+    };
+    SessionRequest {
+        id,
+        epoch,
+        by_id,
+        partitions,
+        forgotten,
+    }
+}
+
+/// Groups answers by topic; partitions of one topic that stand apart stay in their order.
+fn by_topic(answers: Vec<(Key, PartitionAnswer)>) -> Vec<(TopicRef, Vec<PartitionAnswer>)> {
+    let mut topics: Vec<(TopicRef, Vec<PartitionAnswer>)> = Vec::new();
+    for (key, answer) in answers {
+        match topics.last_mut() {
+            Some((topic, partitions)) if *topic == key.topic => partitions.push(answer),
+            _ => topics.push((key.topic, vec![answer])),
+        }
+    }
+    topics
+}
+
+impl SessionError {
+    fn code(self) -> ErrorCode {
+        match self {
+            SessionError::NotFound => ErrorCode::FetchSessionIdNotFound,
+            SessionError::Epoch => ErrorCode::InvalidFetchSessionEpoch,
+            SessionError::TopicId => ErrorCode::FetchSessionTopicIdError,
+        }
+    }
+}
+
+/// The wire's end of [`fetch`].
+pub struct Fetch;
+
+impl RawApi for Fetch {
+    const KEY: ApiKey = ApiKey::Fetch;
+    const VERSIONS: RangeInclusive<i16> = 4..=17;
+
+    fn handle(
+        broker: &Arc<Broker>,
+        _session: &Arc<Session>,
+        head: RequestHead,
+        body: BytesMut,
+    ) -> impl Future<Output = Reply> + Send + 'static {
+        let broker = broker.clone();
+        let request = FetchRequest::decode(&mut body.freeze(), head.version);
+        async move {
+            match request {
+                Ok(request) => Reply::Segments(
+                    fetch(broker, head.version, request)
+                        .await
+                        .encode(head.version),
+                ),
+                Err(_) => Reply::Close("a fetch request is malformed"),
+            }
+        }
+    }
+}

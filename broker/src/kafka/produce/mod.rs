@@ -1,0 +1,201 @@
+//! Produce (key 0), versions 3–13: appends record batches.
+//! v5 log start · v8 record errors (KIP-467) · v9 flexible · v10 leader endpoints (KIP-951) ·
+//! v12 as v11 (transactions, which are refused here) · v13 topic ids (KIP-516)
+//!
+//! The ordered stage checks every batch and puts it into its shard's queue, so that a connection's
+//! batches keep their order; the response stage waits for the outcomes.
+
+mod admit;
+pub mod request;
+mod response;
+
+use std::future::Future;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use futures::future::{Either, join_all, ready};
+use kafka_protocol::messages::{ApiKey, ProduceResponse};
+use kafka_protocol::protocol::Encodable;
+use tokio::sync::oneshot;
+
+use self::request::{ProduceRequest, TopicRef};
+pub use self::response::Refused;
+use crate::broker::Broker;
+use crate::kafka::{RawApi, Reply, RequestHead, Session};
+use crate::shard::host::ShardHost;
+use crate::shard::proposer::{AppendError, Part, PartResult, Submit};
+
+/// One partition of a request, in the request's order.
+struct Slot {
+    topic: usize,
+    index: i32,
+    log_start_offset: i64,
+    result: Result<PartResult, Refused>,
+}
+
+/// What goes to one shard, and for which slots.
+struct Batch {
+    shard: Arc<ShardHost>,
+    parts: Vec<Part>,
+    slots: Vec<usize>,
+}
+
+/// The ordered stage; the future is the response stage. `None`: the client wants no answer.
+pub fn produce(
+    broker: &Arc<Broker>,
+    version: i16,
+    client_id: &str,
+    request: ProduceRequest,
+) -> impl Future<Output = Result<Option<ProduceResponse>, CloseConnection>> + Send + 'static + use<>
+{
+    let acks = request.acks;
+    let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
+    let (topics, mut slots, batches) = start(broker, version, client_id, request);
+    let waits: Vec<_> = batches.into_iter().map(submit).collect();
+    let broker = broker.clone();
+    async move {
+        for (indices, results) in
+            join_all(waits.into_iter().map(|wait| settle(wait, timeout))).await
+        {
+            for (slot, result) in indices.into_iter().zip(results) {
+                slots[slot].result = Ok(result);
+            }
+        }
+        if acks == 0 {
+            // Nobody reads an answer: an error is told by closing the connection, as Kafka does.
+            let failed = slots.iter().any(|slot| !matches!(slot.result, Ok(Ok(_))));
+            return if failed {
+                Err(CloseConnection)
+            } else {
+                Ok(None)
+            };
+        }
+        Ok(Some(response::answer(&broker, version, topics, slots)))
+    }
+}
+
+/// A request without acks failed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct CloseConnection;
+
+fn start(
+    broker: &Arc<Broker>,
+    version: i16,
+    client_id: &str,
+    request: ProduceRequest,
+) -> (Vec<TopicRef>, Vec<Slot>, Vec<Batch>) {
+    let mut topics = Vec::with_capacity(request.topics.len());
+    let mut slots = Vec::new();
+    let mut batches: Vec<Batch> = Vec::new();
+    let whole = admit::check_request(request.acks, request.transactional_id.as_deref());
+    for data in request.topics {
+        let topic = topics.len();
+        let view = broker.topic_view(&data.topic);
+        for partition in data.partitions {
+            let index = partition.index;
+            let admitted = match &whole {
+                Err(refused) => Err(refused.clone()),
+                Ok(()) => admit::admit(
+                    broker,
+                    version,
+                    client_id,
+                    view.as_deref(),
+                    &data.topic,
+                    partition,
+                    request.acks,
+                ),
+            };
+            let mut slot = Slot {
+                topic,
+                index,
+                log_start_offset: -1,
+                result: Ok(Err(AppendError::Unknown)),
+            };
+            match admitted {
+                Ok(part) => {
+                    slot.log_start_offset = part.partition.log_start_offset();
+                    add(&mut batches, part, slots.len());
+                }
+                Err(refused) => slot.result = Err(refused),
+            }
+            slots.push(slot);
+        }
+        topics.push(data.topic);
+    }
+    (topics, slots, batches)
+}
+
+fn add(batches: &mut Vec<Batch>, part: Part, slot: usize) {
+    let shard = &part.partition.shard;
+    if let Some(batch) = batches.iter_mut().find(|batch| batch.shard.id == shard.id) {
+        batch.parts.push(part);
+        batch.slots.push(slot);
+    } else {
+        batches.push(Batch {
+            shard: shard.clone(),
+            parts: vec![part],
+            slots: vec![slot],
+        });
+    }
+}
+
+type Wait = (Vec<usize>, oneshot::Receiver<Vec<PartResult>>);
+
+fn submit(batch: Batch) -> Wait {
+    let (reply, outcome) = oneshot::channel();
+    let frame_bytes = batch.parts.iter().map(|part| part.batch.bytes.len()).sum();
+    batch.shard.submit(Submit {
+        parts: batch.parts,
+        frame_bytes,
+        reply,
+    });
+    (batch.slots, outcome)
+}
+
+/// The outcomes of one shard's parts; past the request's time they are not known.
+async fn settle((slots, outcome): Wait, timeout: Duration) -> (Vec<usize>, Vec<PartResult>) {
+    let unknown = || slots.iter().map(|_| Err(AppendError::Unknown)).collect();
+    let results = match tokio::time::timeout(timeout, outcome).await {
+        Ok(Ok(results)) => results,
+        Ok(Err(_)) | Err(_) => unknown(),
+    };
+    (slots, results)
+}
+
+/// The wire's end of [`produce`].
+pub struct Produce;
+
+impl RawApi for Produce {
+    const KEY: ApiKey = ApiKey::Produce;
+    const VERSIONS: RangeInclusive<i16> = 3..=13;
+
+    fn handle(
+        broker: &Arc<Broker>,
+        session: &Arc<Session>,
+        head: RequestHead,
+        body: BytesMut,
+    ) -> impl Future<Output = Reply> + Send + 'static {
+        let version = head.version;
+        let answer = match ProduceRequest::decode(body, version) {
+            Ok(request) => Either::Left(produce(broker, version, &session.client_id(), request)),
+            Err(_) => Either::Right(ready(Err(CloseConnection))),
+        };
+        async move {
+            match answer.await {
+                Ok(Some(response)) => encoded(&response, version),
+                Ok(None) => Reply::None,
+                Err(CloseConnection) => Reply::Close("a produce request without acks failed"),
+            }
+        }
+    }
+}
+
+fn encoded(response: &ProduceResponse, version: i16) -> Reply {
+    let mut body = BytesMut::with_capacity(256);
+    match response.encode(&mut body, version) {
+        Ok(()) => Reply::Segments(vec![body.freeze()]),
+        Err(_) => Reply::Close("a produce response does not encode"),
+    }
+}

@@ -1,0 +1,337 @@
+//! One node from its options to its open listeners: recovery first, then elections, then clients.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+use weir_log::{BlockReader, Pos};
+use weir_raft::{
+    Env, NoPeers, NodeConfig, NodeId, Outcome, ProposeError, ShardId, WalConfig, WalPos,
+};
+
+use crate::broker::{Broker, Parts};
+use crate::clock::{Clock, SystemClock};
+use crate::identity::{Identity, IdentityError};
+use crate::kafka::Dispatch;
+use crate::kafka::connection::Limits;
+use crate::kafka::listener::{BindError, Server};
+use crate::meta::{
+    Endpoint, Meta, MetaCommand, MetaCommitError, MetaEnv, MetaFold, MetaLog, NodeInfo, ShardInfo,
+};
+use crate::options::Options;
+use crate::random::{Generator, Random};
+use crate::shard::entry::Body;
+use crate::shard::host::{Partitions, ShardHost};
+use crate::shard::machine::{Folds, Machine};
+use crate::shard::{proposer, reconcile};
+
+/// How long a start may wait for its shards to elect a leader before it says so.
+const ELECTION_PATIENCE: Duration = Duration::from_secs(30);
+/// The name of the one listener, as Kafka's tools show it.
+const LISTENER: &str = "PLAINTEXT";
+
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error(transparent)]
+    Wal(#[from] weir_raft::OpenError),
+    #[error(transparent)]
+    Shard(#[from] weir_raft::StartError),
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error("shard {0} has no leader after {ELECTION_PATIENCE:?}")]
+    NoLeader(u64),
+    #[error("the metadata did not take this node's registration: {0}")]
+    Registration(String),
+    #[error("{flag} {value}: not HOST:PORT; for example {flag} broker.example.com:9092")]
+    Advertise { flag: &'static str, value: String },
+}
+
+/// A running node.
+pub struct Node {
+    pub broker: Arc<Broker>,
+    raft: weir_raft::Node,
+    pub kafka: Vec<SocketAddr>,
+    stop: CancellationToken,
+    serving: tokio::task::JoinHandle<()>,
+    _identity: Identity,
+}
+
+impl Node {
+    /// Recovers the directory, elects, registers, and opens the Kafka listener.
+    pub async fn start(options: Options) -> Result<Node, NodeError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let random: Arc<dyn Random> = Arc::new(Generator::from_os());
+        let identity = Identity::take(&options.data_dir, options.broker_id, || random.next_u64())?;
+        // Bound before recovery, so that a taken port ends the start at once.
+        let listeners =
+            crate::kafka::listener::bind(&options.kafka_listen, "--kafka-listen").await?;
+        let raft = open_raft(&options, &identity).await?;
+
+        let fold = MetaFold::default();
+        let partitions = Arc::new(Partitions::default());
+        let metadata =
+            start_shard(&raft, 0, &options, &clock, &partitions, Some(fold.clone())).await?;
+        let log = ShardLog {
+            shard: metadata.clone(),
+        };
+        let env = DecisionEnv {
+            clock: clock.clone(),
+            random: random.clone(),
+        };
+        let meta = Arc::new(Meta::new(fold, Arc::new(log), Arc::new(env)));
+        opened(&metadata).await?;
+        register(&meta, &options, &identity, &listeners, &*random).await?;
+
+        let ids: Vec<u64> = meta.read().shards().keys().copied().collect();
+        let mut shards = vec![metadata];
+        for id in ids {
+            shards.push(start_shard(&raft, id, &options, &clock, &partitions, None).await?);
+        }
+        for shard in &shards {
+            opened(shard).await?;
+            tokio::spawn(reconcile::run(
+                shard.clone(),
+                partitions.clone(),
+                meta.clone(),
+            ));
+        }
+        let broker = Arc::new(Broker::new(Parts {
+            broker_id: options.broker_id,
+            clock,
+            random,
+            meta,
+            shards,
+            partitions,
+            blocks: Arc::new(WalBlocks(raft.clone())),
+            node_configs: options.settings.clone(),
+        }));
+        let kafka = listeners
+            .iter()
+            .filter_map(|listener| listener.local_addr().ok())
+            .collect();
+        let stop = CancellationToken::new();
+        let serving = serve_kafka(broker.clone(), listeners, &options, stop.clone());
+        Ok(Node {
+            broker,
+            raft,
+            kafka,
+            stop,
+            serving,
+            _identity: identity,
+        })
+    }
+
+    /// Stops accepting, finishes what is in flight, and leaves the mark of a clean stop.
+    pub async fn shutdown(self) {
+        self.stop.cancel();
+        if let Err(error) = self.serving.await {
+            tracing::error!(%error, "the listener did not stop");
+        }
+        self.raft.shutdown().await;
+    }
+}
+
+async fn open_raft(options: &Options, identity: &Identity) -> Result<weir_raft::Node, NodeError> {
+    let mut config = NodeConfig::new(options.data_dir.join("raft"), NodeId(identity.incarnation));
+    config.wal = WalConfig {
+        file_bytes: options.wal_file_bytes,
+        budget_bytes: options.wal_budget_bytes,
+        ..WalConfig::default()
+    };
+    let observer = Arc::new(weir_raft::Unobserved);
+    Ok(weir_raft::Node::open(config, Env::real(Arc::new(NoPeers)), observer).await?)
+}
+
+async fn start_shard(
+    raft: &weir_raft::Node,
+    id: u64,
+    options: &Options,
+    clock: &Arc<dyn Clock>,
+    partitions: &Arc<Partitions>,
+    metadata: Option<MetaFold>,
+) -> Result<Arc<ShardHost>, NodeError> {
+    let tail_bytes = options.tail_bytes / usize::try_from(options.data_shards + 1).unwrap_or(1);
+    let (host, queue) = ShardHost::new(ShardId(id), raft.id(), clock.clone(), tail_bytes);
+    let folds = Folds {
+        offsets: None,
+        schemas: None,
+        metadata,
+    };
+    let machine = Machine::new(host.clone(), partitions.clone(), folds);
+    let shard = raft.start_shard(ShardId(id), Box::new(machine)).await?;
+    host.started(shard);
+    tokio::spawn(proposer::run(host.clone(), queue));
+    Ok(host)
+}
+
+/// Waits until the shard is open for proposals, here or elsewhere.
+async fn opened(shard: &ShardHost) -> Result<(), NodeError> {
+    let mut leadership = shard.watch_leadership();
+    let known =
+        leadership.wait_for(|now| now.open || now.leader.is_some_and(|id| id != shard.node_id()));
+    match tokio::time::timeout(ELECTION_PATIENCE, known).await {
+        Ok(Ok(_)) => Ok(()),
+        _ => Err(NodeError::NoLeader(shard.id.0)),
+    }
+}
+
+/// Tells the metadata who and where this node is; the first node names the cluster and its shards.
+async fn register(
+    meta: &Meta,
+    options: &Options,
+    identity: &Identity,
+    listeners: &[TcpListener],
+    random: &dyn Random,
+) -> Result<(), NodeError> {
+    let endpoint = advertised(options, listeners)?;
+    let node = NodeInfo {
+        raft_id: identity.incarnation,
+        listeners: BTreeMap::from([(LISTENER.to_owned(), endpoint)]),
+        rack: options.rack.clone(),
+    };
+    let broker_id = options.broker_id;
+    let cluster_id = cluster_id(random.uuid());
+    let decide = |state: &crate::meta::MetaState| {
+        let mut commands = Vec::new();
+        if state.cluster_id().is_none() {
+            let shards = (1..=options.data_shards)
+                .map(|id| {
+                    (
+                        id,
+                        ShardInfo {
+                            replicas: vec![broker_id],
+                        },
+                    )
+                })
+                .collect();
+            commands.push(MetaCommand::InitCluster {
+                cluster_id: cluster_id.clone(),
+                shards,
+            });
+        }
+        if state.nodes().get(&broker_id) != Some(&node) {
+            commands.push(MetaCommand::RegisterNode {
+                broker_id,
+                node: node.clone(),
+            });
+        }
+        Ok::<_, std::convert::Infallible>((commands, ()))
+    };
+    meta.change(decide)
+        .await
+        .map_err(|error| NodeError::Registration(error.to_string()))
+}
+
+/// Kafka's form of a cluster id: a UUID's 16 bytes in URL-safe base64 without padding.
+fn cluster_id(id: Uuid) -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(id.as_bytes())
+}
+
+fn advertised(options: &Options, listeners: &[TcpListener]) -> Result<Endpoint, NodeError> {
+    if let Some(value) = &options.kafka_advertise {
+        let wrong = || NodeError::Advertise {
+            flag: "--kafka-advertise",
+            value: value.clone(),
+        };
+        let (host, port) = value.rsplit_once(':').ok_or_else(wrong)?;
+        let port = port.parse().map_err(|_| wrong())?;
+        return Ok(Endpoint {
+            host: host.trim_matches(['[', ']']).to_owned(),
+            port,
+        });
+    }
+    let bound = listeners
+        .iter()
+        .find_map(|listener| listener.local_addr().ok());
+    let port = bound.map_or(0, |address| address.port());
+    let host = options
+        .kafka_listen
+        .rsplit_once(':')
+        .map_or("", |(host, _)| host)
+        .trim_matches(['[', ']']);
+    let wildcard = bound.is_some_and(|address| address.ip().is_unspecified());
+    Ok(Endpoint {
+        host: if wildcard {
+            String::new()
+        } else {
+            host.to_owned()
+        },
+        port,
+    })
+}
+
+fn serve_kafka(
+    broker: Arc<Broker>,
+    listeners: Vec<TcpListener>,
+    options: &Options,
+    stop: CancellationToken,
+) -> tokio::task::JoinHandle<()> {
+    let server = Server::new(
+        Dispatch::new(broker),
+        Limits::default(),
+        options.request_bytes,
+    );
+    tokio::spawn(server.serve(listeners, stop))
+}
+
+/// The metadata shard as the log under [`Meta`].
+struct ShardLog {
+    shard: Arc<ShardHost>,
+}
+
+impl MetaLog for ShardLog {
+    fn commit(&self, entry: Bytes) -> BoxFuture<'static, Result<(), MetaCommitError>> {
+        let shard = self.shard.clone();
+        Box::pin(async move {
+            match shard.change(Body::Metadata, Some(entry)).await {
+                Ok(Outcome::Applied) => Ok(()),
+                Ok(Outcome::Rejected(reason)) => Err(MetaCommitError::Rejected(reason)),
+                Ok(Outcome::Partly(_)) => unreachable!("a metadata entry has one item"),
+                Err(ProposeError::NotLeader { .. }) => Err(MetaCommitError::NotLeader),
+                Err(ProposeError::Unknown) => Err(MetaCommitError::Unknown),
+                Err(error) => Err(MetaCommitError::Fatal(error.to_string())),
+            }
+        })
+    }
+}
+
+/// Time and randomness for metadata decisions.
+struct DecisionEnv {
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+}
+
+impl MetaEnv for DecisionEnv {
+    fn now_ms(&self) -> i64 {
+        self.clock.now_ms()
+    }
+
+    fn random_uuid(&self) -> Uuid {
+        self.random.uuid()
+    }
+}
+
+/// The WAL as the place where `weir-log` reads records.
+struct WalBlocks(weir_raft::Node);
+
+impl BlockReader for WalBlocks {
+    fn read(&self, pos: Pos, len: usize) -> io::Result<Bytes> {
+        self.0.read(
+            WalPos {
+                file: pos.file,
+                offset: pos.offset,
+            },
+            len,
+        )
+    }
+}

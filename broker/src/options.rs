@@ -1,0 +1,49 @@
+//! What a node is told at its start: addresses, directories, budgets. What all nodes must agree on is metadata.
+
+use std::path::PathBuf;
+
+/// One node's own configuration, whatever source each value came from.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub data_dir: PathBuf,
+    /// Kafka's broker id.
+    pub broker_id: i32,
+    /// HOST:PORT; `localhost` is both loopback addresses; port 0 picks one.
+    pub kafka_listen: String,
+    /// HOST:PORT that clients are told; without it the listen address, for a wildcard the address they came to.
+    pub kafka_advertise: Option<String>,
+    pub registry_listen: String,
+    pub http_listen: String,
+    pub rack: Option<String>,
+    /// Data shards of a new cluster.
+    pub data_shards: u64,
+    /// Bytes of recent records kept in memory for readers, over all shards.
+    pub tail_bytes: usize,
+    pub wal_file_bytes: u32,
+    /// Bytes that the WAL may take; above it producers are throttled.
+    pub wal_budget_bytes: u64,
+    /// Bytes of requests that all connections may hold at once.
+    pub request_bytes: usize,
+    /// Broker settings of this node, by Kafka's names.
+    pub settings: std::collections::BTreeMap<String, String>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            data_dir: PathBuf::from("weir-data"),
+            broker_id: 0,
+            kafka_listen: "localhost:9092".into(),
+            kafka_advertise: None,
+            registry_listen: "localhost:8081".into(),
+            http_listen: "localhost:8080".into(),
+            rack: None,
+            data_shards: 2,
+            tail_bytes: 16 << 20,
+            wal_file_bytes: 256 << 20,
+            wal_budget_bytes: 64 << 30,
+            request_bytes: 256 << 20,
+            settings: std::collections::BTreeMap::new(),
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! A partition on this node: its log, and the readers that wait for it to grow.
+
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::Notify;
+use weir_log::{
+    BlockReader, PartitionLog, ReadError, ReadPlan, ReadRequest, TimestampHit, TimestampSearch,
+};
+
+use crate::shard::entry::{PartitionId, Role};
+use crate::shard::host::ShardHost;
+
+/// One partition's replica on this node. It is idle state only: no task, timer or open file.
+pub struct Partition {
+    pub id: PartitionId,
+    /// Names the partition in its shard's in-memory tail; unique for the life of the process.
+    pub handle: u64,
+    /// Kafka's leader epoch = `epoch_base` + Raft term.
+    pub epoch_base: i32,
+    pub role: Role,
+    pub shard: Arc<ShardHost>,
+    /// Written by the shard's apply only; everything in it is committed.
+    pub log: RwLock<PartitionLog>,
+    waiters: Mutex<Vec<Arc<Notify>>>,
+}
+
+impl Partition {
+    pub fn new(
+        id: PartitionId,
+        epoch_base: i32,
+        role: Role,
+        shard: Arc<ShardHost>,
+        log: PartitionLog,
+    ) -> Partition {
+        let handle = shard.next_handle();
+        Partition {
+            id,
+            handle,
+            epoch_base,
+            role,
+            shard,
+            log: RwLock::new(log),
+            waiters: Mutex::default(),
+        }
+    }
+
+    /// One past the last committed record; also the log end, as only committed batches enter the log.
+    pub fn high_watermark(&self) -> i64 {
+        self.log.read().next_offset()
+    }
+
+    pub fn log_start_offset(&self) -> i64 {
+        self.log.read().log_start_offset()
+    }
+
+    /// Kafka's leader epoch under the shard's current term, as this node knows it.
+    pub fn leader_epoch(&self) -> i32 {
+        self.epoch_in(self.shard.leadership().term)
+    }
+
+    /// Kafka's leader epoch for a Raft term.
+    pub fn epoch_in(&self, term: u64) -> i32 {
+        let term = i32::try_from(term).expect("a shard has fewer than 2^31 elections");
+        self.epoch_base
+            .checked_add(term)
+            .expect("leader epochs stay below 2^31")
+    }
+
+    /// What a read will return, planned under the log's lock; running the plan takes none.
+    pub fn plan_read(&self, request: &ReadRequest) -> Result<ReadPlan, ReadError> {
+        let log = self.log.read();
+        self.shard
+            .with_tail(|tail| ReadPlan::new(&log, tail, self.handle, request))
+    }
+
+    /// The record that a timestamp search ends at; reads the disk where it has to.
+    pub fn search(
+        &self,
+        mut search: TimestampSearch,
+        blocks: &dyn BlockReader,
+    ) -> Result<Option<TimestampHit>, ReadError> {
+        loop {
+            let next = {
+                let log = self.log.read();
+                self.shard
+                    .with_tail(|tail| search.next(&log, tail, self.handle))?
+            };
+            match next {
+                Some(plan) => search.scan(&plan.run(blocks)?)?,
+                None => return Ok(search.result()),
+            }
+        }
+    }
+
+    /// Registers a reader that is told of every change of the log until `forget`.
+    pub fn watch(&self, waiter: &Arc<Notify>) {
+        self.waiters.lock().push(waiter.clone());
+    }
+
+    pub fn forget(&self, waiter: &Arc<Notify>) {
+        let mut waiters = self.waiters.lock();
+        waiters.retain(|other| !Arc::ptr_eq(other, waiter));
+        if waiters.is_empty() {
+            *waiters = Vec::new();
+        }
+    }
+
+    /// Tells every waiting reader that the log changed: it grew, was trimmed, or is gone.
+    pub fn wake(&self) {
+        for waiter in self.waiters.lock().iter() {
+            waiter.notify_one();
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! A shard as this node hosts it: its Raft group, its proposer's queue, its in-memory tail.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{mpsc, oneshot, watch};
+use weir_log::{BatchHeader, Tail};
+use weir_raft::{Leadership, NodeId, Outcome, Payload, ProposeError, ShardId};
+
+use super::entry::{Body, Entry, PartitionId};
+use super::proposer::Submit;
+use crate::clock::Clock;
+use crate::partition::Partition;
+
+pub struct ShardHost {
+    pub id: ShardId,
+    node_id: NodeId,
+    clock: Arc<dyn Clock>,
+    raft: OnceLock<weir_raft::Shard>,
+    queue: mpsc::UnboundedSender<Submit>,
+    tail: Mutex<Tail>,
+    /// The greatest time of any applied or proposed entry.
+    time_ms: AtomicI64,
+    next_handle: AtomicU64,
+    /// Set when recovery is over: from then on applied batches are kept in the tail.
+    live: AtomicBool,
+}
+
+impl ShardHost {
+    /// The host and the queue that its proposer drains.
+    pub fn new(
+        id: ShardId,
+        node_id: NodeId,
+        clock: Arc<dyn Clock>,
+        tail_bytes: usize,
+    ) -> (Arc<ShardHost>, mpsc::UnboundedReceiver<Submit>) {
+        // Not bounded here: what waits is request frames, and those are bounded where they are read.
+        let (queue, receiver) = mpsc::unbounded_channel();
+        let host = ShardHost {
+            id,
+            node_id,
+            clock,
+            raft: OnceLock::new(),
+            queue,
+            tail: Mutex::new(Tail::new(tail_bytes)),
+            time_ms: AtomicI64::new(0),
+            next_handle: AtomicU64::new(1),
+            live: AtomicBool::new(false),
+        };
+        (Arc::new(host), receiver)
+    }
+
+    /// Recovery is over: the group takes proposals from here on.
+    pub fn started(&self, raft: weir_raft::Shard) {
+        assert!(self.raft.set(raft).is_ok(), "a shard is started once");
+        self.live.store(true, Ordering::Release);
+    }
+
+    pub fn raft(&self) -> &weir_raft::Shard {
+        self.raft
+            .get()
+            .expect("requests are served after the shards have started")
+    }
+
+    /// The Raft node id of this replica.
+    pub fn node_id(&self) -> NodeId {
+        self.node_id
+    }
+
+    pub fn watch_leadership(&self) -> watch::Receiver<Leadership> {
+        self.raft().leadership()
+    }
+
+    pub fn leadership(&self) -> Leadership {
+        *self.raft().leadership().borrow()
+    }
+
+    pub fn next_handle(&self) -> u64 {
+        self.next_handle.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Puts a produce request into the proposer's queue, behind what came before it.
+    pub fn submit(&self, submit: Submit) {
+        // The proposer ends with the process only; the reply's sender is dropped then.
+        let _ = self.queue.send(submit);
+    }
+
+    /// The time for the next entry: the clock's, but never before an earlier entry's.
+    pub fn entry_time_ms(&self) -> i64 {
+        let now = self.clock.now_ms();
+        self.time_ms.fetch_max(now, Ordering::AcqRel).max(now)
+    }
+
+    pub fn saw_time(&self, time_ms: i64) {
+        self.time_ms.fetch_max(time_ms, Ordering::AcqRel);
+    }
+
+    /// Proposes a change of what the shard carries, and waits until it is applied here.
+    pub async fn change(&self, body: Body, rest: Option<Bytes>) -> Result<Outcome, ProposeError> {
+        let leadership = self.leadership();
+        if !leadership.open {
+            return Err(ProposeError::NotLeader {
+                leader: leadership.leader,
+            });
+        }
+        let head = Entry {
+            time_ms: self.entry_time_ms(),
+            body,
+        }
+        .encode_head();
+        let payload = Payload::new(std::iter::once(head).chain(rest).collect());
+        let (_, outcome) = self.raft().propose(leadership.term, payload).await?.await?;
+        Ok(outcome)
+    }
+
+    pub fn keep_in_tail(&self, partition: &Partition, headers: &[BatchHeader], batches: &[Bytes]) {
+        if !self.live.load(Ordering::Acquire) {
+            return;
+        }
+        let mut tail = self.tail.lock();
+        for (header, bytes) in headers.iter().zip(batches) {
+            let (base, last) = (header.base_offset, header.last_offset());
+            tail.push(partition.handle, base, last, bytes.clone(), bytes.len());
+        }
+    }
+
+    /// Runs `read` with the shard's in-memory tail.
+    pub fn with_tail<T>(&self, read: impl FnOnce(&Tail) -> T) -> T {
+        read(&self.tail.lock())
+    }
+}
+
+/// Every partition that this node holds a replica of.
+#[derive(Default)]
+pub struct Partitions {
+    map: RwLock<HashMap<PartitionId, Arc<Partition>>>,
+    changed: watch::Sender<u64>,
+}
+
+impl Partitions {
+    pub fn get(&self, id: PartitionId) -> Option<Arc<Partition>> {
+        self.map.read().get(&id).cloned()
+    }
+
+    pub fn insert(&self, partition: Arc<Partition>) {
+        self.map.write().insert(partition.id, partition);
+    }
+
+    pub fn remove(&self, id: PartitionId) -> Option<Arc<Partition>> {
+        self.map.write().remove(&id)
+    }
+
+    /// Ticks after partitions were attached or detached.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    pub fn changed(&self) {
+        self.changed.send_modify(|ticks| *ticks += 1);
+    }
+
+    pub fn of_shard(&self, shard: &ShardHost) -> Vec<Arc<Partition>> {
+        let map = self.map.read();
+        map.values()
+            .filter(|p| p.shard.id == shard.id)
+            .cloned()
+            .collect()
+    }
+}
+
+/// Sends batches to a partition's proposer and waits for their outcome.
+pub async fn append(
+    partition: Arc<Partition>,
+    batch: weir_log::ValidBatch,
+) -> super::proposer::PartResult {
+    let (reply, outcome) = oneshot::channel();
+    let frame_bytes = batch.bytes.len();
+    let shard = partition.shard.clone();
+    let parts = vec![super::proposer::Part { partition, batch }];
+    shard.submit(Submit {
+        parts,
+        frame_bytes,
+        reply,
+    });
+    let mut results = outcome
+        .await
+        .map_err(|_| super::proposer::AppendError::Unknown)?;
+    results.pop().expect("one part, one result")
+}

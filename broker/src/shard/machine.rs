@@ -1,0 +1,270 @@
+//! A shard's state machine: what committed entries do to the partitions that it carries.
+//!
+//! `apply` is the only writer of partition logs, live and at recovery, and reads nothing but the
+//! entry and its own state, so every replica decides the same. A mismatch is a rejection of that
+//! item; the entry's other items stand.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+use weir_log::{BatchHeader, Extent, PartitionLog, Pos};
+use weir_raft::{Committed, Index, Outcome, StateMachine};
+
+use super::entry::{AppendItem, AttachItem, Body, Entry, HEADER_LEN, PartitionId, Role, TrimItem};
+use super::host::{Partitions, ShardHost};
+use super::snapshot;
+use crate::meta::MetaFold;
+use crate::partition::Partition;
+
+/// State folded from a partition's records as they are applied, on every replica.
+pub trait Fold: Send + Sync {
+    /// One committed batch of a partition, in offset order.
+    fn apply(&self, partition: PartitionId, header: &BatchHeader, batch: &Bytes, time_ms: i64);
+    /// The partition left this node: its folded state goes.
+    fn detach(&self, partition: PartitionId);
+}
+
+/// Who folds what, by the partition's role.
+#[derive(Clone)]
+pub struct Folds {
+    pub offsets: Option<Arc<dyn Fold>>,
+    pub schemas: Option<Arc<dyn Fold>>,
+    /// Only the metadata shard has one.
+    pub metadata: Option<MetaFold>,
+}
+
+impl Folds {
+    fn of(&self, role: Role) -> Option<&dyn Fold> {
+        match role {
+            Role::Data => None,
+            Role::Offsets => self.offsets.as_deref(),
+            Role::Schemas => self.schemas.as_deref(),
+        }
+    }
+}
+
+pub struct Machine {
+    shard: Arc<ShardHost>,
+    partitions: Arc<Partitions>,
+    folds: Folds,
+    /// The greatest time of any entry so far; expiry goes by it.
+    time_ms: i64,
+    /// Partitions whose readers are woken after this run of applies.
+    touched: Vec<Arc<Partition>>,
+    membership_changed: bool,
+}
+
+impl Machine {
+    pub fn new(shard: Arc<ShardHost>, partitions: Arc<Partitions>, folds: Folds) -> Machine {
+        Machine {
+            shard,
+            partitions,
+            folds,
+            time_ms: 0,
+            touched: Vec::new(),
+            membership_changed: false,
+        }
+    }
+
+    fn append(&mut self, committed: &Committed, items: &[AppendItem], head_len: usize) -> Outcome {
+        let mut start = head_len;
+        let mut rejected = Vec::new();
+        // The leader's own payload has a piece per item: no search for each.
+        let pieces = committed.payload.chunks();
+        let pieces = if pieces.len() == items.len() + 1 {
+            &pieces[1..]
+        } else {
+            &[]
+        };
+        for (index, item) in items.iter().enumerate() {
+            let range = start..start + item.len as usize;
+            if range.end > committed.payload.len() {
+                return Outcome::Rejected("the entry is shorter than its items".into());
+            }
+            let offset = u32::try_from(range.start).expect("an entry is smaller than 4 GiB");
+            let pos = Pos {
+                file: committed.pos.file,
+                offset: committed.pos.offset + offset,
+            };
+            start = range.end;
+            let bytes = match pieces.get(index) {
+                Some(piece) if piece.len() == range.len() => piece.clone(),
+                _ => committed.payload.slice(range),
+            };
+            if let Err(reason) = self.append_item(item, bytes, pos) {
+                tracing::debug!(
+                    shard = self.shard.id.0,
+                    index = committed.index,
+                    reason,
+                    "append rejected"
+                );
+                rejected.push(u32::try_from(index).expect("items fit a u32"));
+            }
+        }
+        if rejected.is_empty() {
+            Outcome::Applied
+        } else {
+            Outcome::Partly(rejected.into())
+        }
+    }
+
+    /// Appends one partition's batches to its log; all or none.
+    fn append_item(&mut self, item: &AppendItem, bytes: Bytes, pos: Pos) -> Result<(), String> {
+        let partition = self
+            .partitions
+            .get(item.partition)
+            .ok_or("the partition is not attached")?;
+        let mut headers = SmallVec::<[BatchHeader; 1]>::new();
+        let mut batches = SmallVec::<[Bytes; 1]>::new();
+        for batch in weir_log::batches(&bytes) {
+            let (header, range) = batch.map_err(|error| error.to_string())?;
+            headers.push(header);
+            batches.push(bytes.slice(range));
+        }
+        let extent = Extent::of(&headers, pos).ok_or("the item has no batches")?;
+        {
+            let mut log = partition.log.write();
+            log.append(&headers, &extent, self.time_ms)
+                .map_err(|misfit| misfit.to_string())?;
+            self.shard.keep_in_tail(&partition, &headers, &batches);
+        }
+        self.fold(&partition, &headers, &batches);
+        self.touched.push(partition);
+        Ok(())
+    }
+
+    fn fold(&self, partition: &Partition, headers: &[BatchHeader], batches: &[Bytes]) {
+        let Some(fold) = self.folds.of(partition.role) else {
+            return;
+        };
+        for (header, batch) in headers.iter().zip(batches) {
+            fold.apply(partition.id, header, batch, self.time_ms);
+        }
+    }
+
+    fn attach(&mut self, items: Vec<AttachItem>) {
+        for item in items {
+            if self.partitions.get(item.partition).is_none() {
+                let log = PartitionLog::new();
+                let (id, base) = (item.partition, item.epoch_base);
+                let partition = Partition::new(id, base, item.role, self.shard.clone(), log);
+                self.partitions.insert(Arc::new(partition));
+            }
+        }
+        self.membership_changed = true;
+    }
+
+    fn detach(&mut self, ids: Vec<PartitionId>) {
+        for id in ids {
+            let Some(partition) = self.partitions.remove(id) else {
+                continue;
+            };
+            if let Some(fold) = self.folds.of(partition.role) {
+                fold.detach(id);
+            }
+            self.touched.push(partition);
+        }
+        self.membership_changed = true;
+    }
+
+    fn trim(&mut self, items: Vec<TrimItem>) -> Outcome {
+        let mut rejected = Vec::new();
+        for (index, item) in items.into_iter().enumerate() {
+            let Some(partition) = self.partitions.get(item.partition) else {
+                rejected.push(u32::try_from(index).expect("items fit a u32"));
+                continue;
+            };
+            partition.log.write().trim(item.start);
+            self.touched.push(partition);
+        }
+        if rejected.is_empty() {
+            Outcome::Applied
+        } else {
+            Outcome::Partly(rejected.into())
+        }
+    }
+
+    fn command(&mut self, committed: &Committed) -> Outcome {
+        let Some(metadata) = &self.folds.metadata else {
+            return Outcome::Rejected("a metadata command in a data shard".into());
+        };
+        let command = committed.payload.slice(HEADER_LEN..committed.payload.len());
+        match metadata.apply(&command) {
+            Ok(()) => Outcome::Applied,
+            Err(reason) => Outcome::Rejected(reason.into()),
+        }
+    }
+}
+
+impl StateMachine for Machine {
+    fn apply(&mut self, committed: &Committed) -> Outcome {
+        // The head is within the first piece: it is encoded as one, and a payload that was read
+        // back from the WAL or came from a peer is one piece.
+        let first = committed
+            .payload
+            .chunks()
+            .first()
+            .map_or(&[][..], |chunk| &chunk[..]);
+        let entry = match Entry::decode(first) {
+            Ok(entry) => entry,
+            Err(error) => return Outcome::Rejected(error.to_string().into()),
+        };
+        self.time_ms = self.time_ms.max(entry.time_ms);
+        self.shard.saw_time(self.time_ms);
+        let head_len = entry.head_len();
+        match entry.body {
+            Body::Append(items) => self.append(committed, &items, head_len),
+            Body::Trim(items) => self.trim(items),
+            Body::Metadata => self.command(committed),
+            Body::Attach(items) => {
+                self.attach(items);
+                Outcome::Applied
+            }
+            Body::Detach(ids) => {
+                self.detach(ids);
+                Outcome::Applied
+            }
+        }
+    }
+
+    fn applied(&mut self, _last: Index) {
+        for partition in self.touched.drain(..) {
+            partition.wake();
+        }
+        if std::mem::take(&mut self.membership_changed) {
+            self.partitions.changed();
+        }
+    }
+
+    fn snapshot(&self) -> Vec<u8> {
+        let partitions = self.partitions.of_shard(&self.shard);
+        snapshot::encode(self.time_ms, &partitions, self.folds.metadata.as_ref())
+    }
+
+    /// Folds of records (offsets, schemas) are not in a snapshot: they are folded again from their
+    /// partitions' records, which compaction keeps the last of.
+    fn restore(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let restored = snapshot::decode(bytes)?;
+        self.time_ms = restored.time_ms;
+        self.shard.saw_time(restored.time_ms);
+        for partition in self.partitions.of_shard(&self.shard) {
+            self.partitions.remove(partition.id);
+        }
+        for item in restored.partitions {
+            let partition = Partition::new(
+                item.id,
+                item.epoch_base,
+                item.role,
+                self.shard.clone(),
+                item.log,
+            );
+            self.partitions.insert(Arc::new(partition));
+        }
+        if let Some(metadata) = &self.folds.metadata {
+            metadata.restore(&restored.metadata)?;
+        }
+        self.membership_changed = true;
+        Ok(())
+    }
+}

@@ -1,0 +1,9 @@
+//! Shards: Raft groups that carry many partitions each, as the broker hosts them.
+
+pub mod entry;
+pub mod host;
+pub mod machine;
+mod pending;
+pub mod proposer;
+pub mod reconcile;
+mod snapshot;

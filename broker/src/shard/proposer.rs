@@ -1,0 +1,358 @@
+//! The shard leader's one proposer: drains waiting produce requests into one entry for many partitions.
+//!
+//! Offsets are assigned here, against what is applied plus what is proposed and not yet applied
+//! (`Pending`). Openraft may refuse one proposal and accept the next in the same term, so after any
+//! refusal, or an outcome that differs from the prediction, the proposer stops, waits until every
+//! entry in flight has an outcome, and starts again from the applied state.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::FuturesOrdered;
+use tokio::sync::{mpsc, oneshot};
+use weir_log::{TimestampType, ValidBatch};
+use weir_raft::{Leadership, Outcome, Payload, Proposal, ProposeError};
+
+use super::entry::{AppendItem, Body, Entry};
+use super::host::ShardHost;
+use super::pending::{Pending, Staged};
+use crate::partition::Partition;
+
+/// An entry is closed once it holds this many bytes of batches.
+const ENTRY_BYTES: usize = 1 << 20;
+/// Bytes of batches that may be proposed and without an outcome.
+const IN_FLIGHT_BYTES: usize = 16 << 20;
+
+/// A produce request's batches for this shard.
+pub struct Submit {
+    pub parts: Vec<Part>,
+    /// Bytes of the request frame that the batches keep alive.
+    pub frame_bytes: usize,
+    pub reply: oneshot::Sender<Vec<PartResult>>,
+}
+
+pub struct Part {
+    pub partition: Arc<Partition>,
+    pub batch: ValidBatch,
+}
+
+pub type PartResult = Result<Appended, AppendError>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    pub base_offset: i64,
+    /// -1 unless the broker set the records' timestamps.
+    pub log_append_time_ms: i64,
+}
+
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum AppendError {
+    #[error("this node does not lead the partition's shard; refresh metadata and retry")]
+    NotLeader,
+    #[error("the records were handed to the log and their outcome is not known")]
+    Unknown,
+    #[error("the topic was deleted while the records were on their way")]
+    Detached,
+    #[error(transparent)]
+    Producer(#[from] weir_log::ProducerError),
+}
+
+/// Runs until the queue is closed.
+pub async fn run(shard: Arc<ShardHost>, queue: mpsc::UnboundedReceiver<Submit>) {
+    let leadership = shard.watch_leadership();
+    let mut proposer = Proposer {
+        shard,
+        pending: Pending::default(),
+        requests: VecDeque::new(),
+        next_request: 0,
+        in_flight: FuturesOrdered::new(),
+        in_flight_bytes: 0,
+        next_entry: 0,
+        term: 0,
+        draining: false,
+    };
+    proposer.run(queue, leadership).await;
+}
+
+struct Proposer {
+    shard: Arc<ShardHost>,
+    pending: Pending,
+    /// Requests that wait for outcomes, oldest first; `requests[0]` has the number `next_request - len`.
+    requests: VecDeque<Option<Request>>,
+    next_request: u64,
+    in_flight: FuturesOrdered<futures::future::BoxFuture<'static, Done>>,
+    in_flight_bytes: usize,
+    next_entry: u64,
+    /// The term in which `pending` was built.
+    term: u64,
+    /// A prediction failed: nothing is proposed until every entry in flight has its outcome.
+    draining: bool,
+}
+
+struct Request {
+    results: Vec<Option<PartResult>>,
+    missing: usize,
+    reply: oneshot::Sender<Vec<PartResult>>,
+}
+
+/// One part of a request that waits for an entry: its own append, or a duplicate of a pending one.
+#[derive(Debug)]
+pub struct Waiting {
+    pub request: u64,
+    pub part: usize,
+    pub appended: Appended,
+}
+
+/// An item of an entry in flight and who waits for it.
+struct Item {
+    partition: Arc<Partition>,
+    waiting: Waiting,
+}
+
+struct Done {
+    entry: u64,
+    bytes: usize,
+    items: Vec<Item>,
+    outcome: Result<Outcome, ProposeError>,
+}
+
+/// What one entry collects before it is proposed.
+#[derive(Default)]
+struct Draft {
+    items: Vec<Item>,
+    append: Vec<AppendItem>,
+    batches: Vec<Bytes>,
+    bytes: usize,
+}
+
+impl Proposer {
+    async fn run(
+        &mut self,
+        mut queue: mpsc::UnboundedReceiver<Submit>,
+        mut leadership: tokio::sync::watch::Receiver<Leadership>,
+    ) {
+        loop {
+            let open = !self.draining && self.in_flight_bytes < IN_FLIGHT_BYTES;
+            tokio::select! {
+                biased;
+                Some(done) = self.in_flight.next(), if !self.in_flight.is_empty() => self.complete(done),
+                submit = queue.recv(), if open => match submit {
+                    Some(submit) => {
+                        let now = *leadership.borrow_and_update();
+                        let open = self.enter(now);
+                        self.take(submit, &mut queue, open).await;
+                    }
+                    None => return,
+                },
+            }
+        }
+    }
+
+    /// Whether produce is open. Predictions of one term never mix with those of another: a new
+    /// term opens once nothing of the old one is in flight.
+    fn enter(&mut self, now: Leadership) -> bool {
+        if now.term != self.term && self.in_flight.is_empty() {
+            self.pending.clear();
+            self.term = now.term;
+        }
+        now.open && now.term == self.term
+    }
+
+    /// Takes the first submission and what else waits, up to an entry's size, and proposes it.
+    async fn take(
+        &mut self,
+        first: Submit,
+        queue: &mut mpsc::UnboundedReceiver<Submit>,
+        open: bool,
+    ) {
+        let mut draft = Draft::default();
+        let mut next = Some(first);
+        while let Some(submit) = next {
+            self.stage(submit, &mut draft, open);
+            next = if draft.bytes < ENTRY_BYTES {
+                queue.try_recv().ok()
+            } else {
+                None
+            };
+        }
+        if !draft.items.is_empty() {
+            self.propose(draft).await;
+        }
+    }
+
+    fn stage(&mut self, submit: Submit, draft: &mut Draft, open: bool) {
+        let number = self.next_request;
+        self.next_request += 1;
+        let parts = submit.parts.len();
+        self.requests.push_back(Some(Request {
+            results: (0..parts).map(|_| None).collect(),
+            missing: parts,
+            reply: submit.reply,
+        }));
+        let mut frame_bytes = submit.frame_bytes;
+        for (index, part) in submit.parts.into_iter().enumerate() {
+            if !open {
+                self.answer(number, index, Err(AppendError::NotLeader));
+                continue;
+            }
+            // A duplicate's answer is the first append's, whose timestamp type was the topic's too.
+            let appended = |base_offset, timestamp| Appended {
+                base_offset,
+                log_append_time_ms: match part.batch.header.timestamp_type() {
+                    TimestampType::LogAppendTime => timestamp,
+                    TimestampType::CreateTime => -1,
+                },
+            };
+            match self
+                .pending
+                .stage(&part.partition, &part.batch.header, self.next_entry)
+            {
+                Ok(Staged::Append { base_offset }) => {
+                    let appended = appended(base_offset, part.batch.header.max_timestamp);
+                    let waiting = Waiting {
+                        request: number,
+                        part: index,
+                        appended,
+                    };
+                    draft.push(part, waiting, self.term, std::mem::take(&mut frame_bytes));
+                }
+                Ok(Staged::Duplicate {
+                    base_offset,
+                    timestamp,
+                }) => {
+                    self.answer(number, index, Ok(appended(base_offset, timestamp)));
+                }
+                Ok(Staged::Pending {
+                    entry,
+                    base_offset,
+                    timestamp,
+                }) => {
+                    let waiting = Waiting {
+                        request: number,
+                        part: index,
+                        appended: appended(base_offset, timestamp),
+                    };
+                    self.pending.join(entry, part.partition.handle, waiting);
+                }
+                Err(error) => self.answer(number, index, Err(error.into())),
+            }
+        }
+    }
+
+    async fn propose(&mut self, draft: Draft) {
+        let entry = self.next_entry;
+        self.next_entry += 1;
+        let Draft {
+            items,
+            append,
+            mut batches,
+            bytes,
+        } = draft;
+        let head = Entry {
+            time_ms: self.shard.entry_time_ms(),
+            body: Body::Append(append),
+        }
+        .encode_head();
+        batches.insert(0, head);
+        self.in_flight_bytes += bytes;
+        let proposal: Result<Proposal, ProposeError> = self
+            .shard
+            .raft()
+            .propose(self.term, Payload::new(batches))
+            .await;
+        self.in_flight.push_back(Box::pin(async move {
+            let outcome = match proposal {
+                Ok(proposal) => proposal.await.map(|(_, outcome)| outcome),
+                Err(error) => Err(error),
+            };
+            Done {
+                entry,
+                bytes,
+                items,
+                outcome,
+            }
+        }));
+    }
+
+    /// An entry has its outcome: its requests are answered, and a surprise starts the drain.
+    fn complete(&mut self, done: Done) {
+        self.in_flight_bytes -= done.bytes;
+        let rejected: &[u32] = match &done.outcome {
+            Ok(Outcome::Partly(parts)) => parts,
+            _ => &[],
+        };
+        let surprise = !matches!(done.outcome, Ok(Outcome::Applied));
+        for (index, item) in done.items.iter().enumerate() {
+            let result = match &done.outcome {
+                Ok(Outcome::Applied | Outcome::Partly(_))
+                    if !rejected.contains(&(index as u32)) =>
+                {
+                    Ok(item.waiting.appended)
+                }
+                Ok(_) => Err(AppendError::Detached),
+                Err(ProposeError::NotLeader { .. }) => Err(AppendError::NotLeader),
+                Err(_) => Err(AppendError::Unknown),
+            };
+            for joined in self.pending.joined(done.entry, item.partition.handle) {
+                self.answer(
+                    joined.request,
+                    joined.part,
+                    result.clone().map(|_| joined.appended),
+                );
+            }
+            self.pending
+                .settle(item.partition.handle, item.waiting.appended.base_offset);
+            self.answer(item.waiting.request, item.waiting.part, result);
+        }
+        self.draining |= surprise;
+        if self.in_flight.is_empty() && self.draining {
+            self.pending.clear();
+            self.draining = false;
+        }
+    }
+
+    fn answer(&mut self, number: u64, part: usize, result: PartResult) {
+        let first = self.next_request - self.requests.len() as u64;
+        let slot = &mut self.requests[(number - first) as usize];
+        let request = slot.as_mut().expect("a request is answered once");
+        request.results[part] = Some(result);
+        request.missing -= 1;
+        if request.missing == 0 {
+            let request = slot.take().expect("just used");
+            let results = request
+                .results
+                .into_iter()
+                .map(|r| r.expect("none is missing"))
+                .collect();
+            // The connection may be gone; the append stands.
+            let _ = request.reply.send(results);
+        }
+        while matches!(self.requests.front(), Some(None)) {
+            self.requests.pop_front();
+        }
+    }
+}
+
+impl Draft {
+    fn push(&mut self, part: Part, waiting: Waiting, term: u64, frame_bytes: usize) {
+        let leader_epoch = part.partition.epoch_in(term);
+        let base_offset = waiting.appended.base_offset;
+        let mut bytes = part.batch.bytes;
+        weir_log::assign(&mut bytes, base_offset, leader_epoch);
+        let len = u32::try_from(bytes.len()).expect("a batch is smaller than a frame");
+        self.bytes += bytes.len().max(frame_bytes);
+        self.append.push(AppendItem {
+            partition: part.partition.id,
+            base_offset,
+            leader_epoch,
+            len,
+        });
+        self.batches.push(bytes.freeze());
+        self.items.push(Item {
+            partition: part.partition,
+            waiting,
+        });
+    }
+}

@@ -1,0 +1,125 @@
+//! A topic as the data path sees it: its settings resolved once, its partitions one look-up away.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::RwLock;
+use uuid::Uuid;
+use weir_log::{Codec, ProduceRules, TimestampType};
+
+use crate::broker::Broker;
+use crate::meta::effective::Layers;
+use crate::meta::settings::{Compression, TopicSettings};
+use crate::meta::state::Configs;
+use crate::meta::{MetaState, Topic};
+use crate::partition::Partition;
+use crate::shard::entry::PartitionId;
+
+/// A compressed batch that has to be looked into may grow to this many bytes.
+pub const MAX_DECOMPRESSED_BYTES: usize = 64 << 20;
+
+pub struct TopicView {
+    pub topic: Arc<Topic>,
+    pub settings: TopicSettings,
+    pub internal: bool,
+    /// The rules of a batch; time and version are the request's.
+    pub rules: ProduceRules,
+    pub min_insync_replicas: u32,
+    /// The metadata's revision for which this view was last found right.
+    revision: AtomicU64,
+    cluster_configs: Configs,
+}
+
+impl TopicView {
+    fn new(state: &MetaState, topic: Arc<Topic>, broker_id: i32, node: &Configs) -> TopicView {
+        let settings = TopicSettings::resolve(
+            Layers {
+                state,
+                broker_id,
+                node,
+            },
+            &topic.configs,
+        );
+        TopicView {
+            rules: rules(&settings),
+            internal: topic.is_internal(),
+            min_insync_replicas: settings.min_insync_replicas,
+            settings,
+            topic,
+            revision: AtomicU64::new(state.revision()),
+            cluster_configs: state.cluster_configs().clone(),
+        }
+    }
+
+    pub fn partition(&self, broker: &Broker, index: i32) -> Option<Arc<Partition>> {
+        broker.partitions.get(PartitionId {
+            topic: self.topic.id,
+            index,
+        })
+    }
+
+    /// Whether the view still says what the metadata says.
+    fn holds(&self, state: &MetaState, topic: &Arc<Topic>) -> bool {
+        if self.revision.load(Ordering::Relaxed) == state.revision() {
+            return true;
+        }
+        let same =
+            Arc::ptr_eq(&self.topic, topic) && self.cluster_configs == *state.cluster_configs();
+        if same {
+            self.revision.store(state.revision(), Ordering::Relaxed);
+        }
+        same
+    }
+}
+
+fn rules(settings: &TopicSettings) -> ProduceRules {
+    ProduceRules {
+        max_message_bytes: settings.max_message_bytes as usize,
+        compacted: settings.cleanup_compact,
+        timestamp_type: match settings.log_append_time {
+            true => TimestampType::LogAppendTime,
+            false => TimestampType::CreateTime,
+        },
+        timestamp_before_max_ms: settings.timestamp_before_max_ms,
+        timestamp_after_max_ms: settings.timestamp_after_max_ms,
+        compression: match settings.compression {
+            Compression::Producer => None,
+            Compression::Uncompressed => Some(Codec::None),
+            Compression::Gzip => Some(Codec::Gzip),
+            Compression::Snappy => Some(Codec::Snappy),
+            Compression::Lz4 => Some(Codec::Lz4),
+            Compression::Zstd => Some(Codec::Zstd),
+        },
+        now_ms: 0,
+        produce_version: 0,
+        max_decompressed_bytes: MAX_DECOMPRESSED_BYTES,
+    }
+}
+
+/// The views of the topics in use.
+#[derive(Default)]
+pub struct TopicViews {
+    views: RwLock<HashMap<Uuid, Arc<TopicView>>>,
+}
+
+impl TopicViews {
+    pub fn view(
+        &self,
+        state: &MetaState,
+        topic: &Arc<Topic>,
+        broker_id: i32,
+        node: &Configs,
+    ) -> Arc<TopicView> {
+        if let Some(view) = self.views.read().get(&topic.id)
+            && view.holds(state, topic)
+        {
+            return view.clone();
+        }
+        let view = Arc::new(TopicView::new(state, topic.clone(), broker_id, node));
+        let mut views = self.views.write();
+        views.retain(|id, _| state.topics().by_id(*id).is_some());
+        views.insert(topic.id, view.clone());
+        view
+    }
+}
