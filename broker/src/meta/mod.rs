@@ -14,6 +14,7 @@
 //!
 //! Left out: reading partitions and their logs (the shards do), and the Kafka wire (`kafka/`).
 
+pub mod admin;
 pub mod broker_config;
 pub mod command;
 pub mod config;
@@ -33,7 +34,9 @@ pub mod view;
 
 mod apply;
 
+pub use admin::{Admin, AdminError};
 pub use command::MetaCommand;
+pub use decide::TableDraft;
 pub use handle::{ChangeError, Meta, MetaCommitError, MetaEnv, MetaFold, MetaLog};
 pub use partitioners::{Partitioner, PartitionerSet};
 pub use settings::TopicSettings;

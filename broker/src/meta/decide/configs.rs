@@ -53,19 +53,30 @@ pub fn altered_topic(
     alters: &[Alter],
     replace: bool,
 ) -> Result<Configs, ConfigError> {
+    let configs = altered(layers, &topic.configs, alters, replace)?;
+    if topic.table.is_some() {
+        check_frozen(layers, topic, &configs)?;
+    }
+    Ok(configs)
+}
+
+/// What these settings of a topic become, or why not.
+pub fn altered(
+    layers: Layers<'_>,
+    current: &Configs,
+    alters: &[Alter],
+    replace: bool,
+) -> Result<Configs, ConfigError> {
     let mut configs = if replace {
         Configs::new()
     } else {
-        topic.configs.clone()
+        current.clone()
     };
     for alter in alters {
         apply(&mut configs, TOPIC_SETTINGS, alter)?;
     }
     complete_table(&mut configs);
     check_topic(layers, &configs)?;
-    if topic.table.is_some() {
-        check_frozen(layers, topic, &configs)?;
-    }
     Ok(configs)
 }
 

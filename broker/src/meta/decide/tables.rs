@@ -7,7 +7,7 @@ use super::super::state::MetaState;
 use uuid::Uuid;
 
 /// What a topic that becomes a table is given, once.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct TableDraft {
     /// The tables part owns its form.
     pub definition: serde_json::Value,

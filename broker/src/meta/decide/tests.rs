@@ -1,7 +1,7 @@
 use super::cluster;
 use super::configs::{self, Alter, Op};
 use super::tables::{self, NarrowError, TableDraft};
-use super::topics::{self, Created, NewTopic, Origin, TopicError};
+use super::topics::{self, Created, NewTopic, TopicError};
 use crate::meta::command::MetaCommand;
 use crate::meta::config::ConfigError;
 use crate::meta::effective::Layers;
@@ -59,18 +59,7 @@ impl Cluster {
 
     fn new_topic(&mut self, name: &str) -> NewTopic {
         self.ids += 1;
-        NewTopic {
-            name: name.to_owned(),
-            origin: Origin::Client,
-            id: Uuid::from_u128(self.ids),
-            now_ms: 0,
-            partitions: -1,
-            replication_factor: -1,
-            assignments: Vec::new(),
-            configs: Vec::new(),
-            table: None,
-            shard: None,
-        }
+        NewTopic::with_defaults(name, Uuid::from_u128(self.ids), 0)
     }
 
     fn create_as(&mut self, new: &NewTopic) -> Result<Created, TopicError> {

@@ -94,6 +94,24 @@ pub struct NewTopic {
     pub shard: Option<u64>,
 }
 
+impl NewTopic {
+    /// A topic of a client that leaves everything to the broker.
+    pub fn with_defaults(name: &str, id: Uuid, now_ms: i64) -> NewTopic {
+        NewTopic {
+            name: name.to_owned(),
+            origin: Origin::Client,
+            id,
+            now_ms,
+            partitions: -1,
+            replication_factor: -1,
+            assignments: Vec::new(),
+            configs: Vec::new(),
+            table: None,
+            shard: None,
+        }
+    }
+}
+
 /// What a created topic is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Created {
