@@ -10,7 +10,7 @@ use crate::kafka::ErrorCode;
 use crate::kafka::fetch::session::FetchSessions;
 use crate::kafka::produce::request::TopicRef;
 use crate::meta::state::Configs;
-use crate::meta::{Meta, Topic};
+use crate::meta::{Admin, Meta, Topic};
 use crate::partition::Partition;
 use crate::producer_ids::ProducerIds;
 use crate::random::Random;
@@ -23,6 +23,8 @@ pub struct Broker {
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
     pub meta: Arc<Meta>,
+    /// What people do to the cluster.
+    pub admin: Arc<Admin>,
     /// By shard id; 0 is the metadata.
     pub shards: Vec<Arc<ShardHost>>,
     pub partitions: Arc<Partitions>,
@@ -41,6 +43,7 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
     pub meta: Arc<Meta>,
+    pub admin: Arc<Admin>,
     pub shards: Vec<Arc<ShardHost>>,
     pub partitions: Arc<Partitions>,
     pub blocks: Arc<dyn BlockReader + Send + Sync>,
@@ -54,6 +57,7 @@ impl Broker {
             clock,
             random,
             meta,
+            admin,
             shards,
             partitions,
             blocks,
@@ -64,6 +68,7 @@ impl Broker {
             clock,
             random,
             meta,
+            admin,
             shards,
             partitions,
             blocks,

@@ -9,6 +9,7 @@ pub mod meta;
 pub mod node;
 pub mod options;
 pub mod partition;
+pub mod partitions_here;
 pub mod producer_ids;
 pub mod random;
 pub mod shard;

@@ -22,10 +22,15 @@ use crate::identity::{Identity, IdentityError};
 use crate::kafka::Dispatch;
 use crate::kafka::connection::Limits;
 use crate::kafka::listener::{BindError, Server};
+use crate::meta::broker_config::check_node;
+use crate::meta::config::ConfigError;
+use crate::meta::decide::{TableDraft, cluster};
 use crate::meta::{
-    Endpoint, Meta, MetaCommand, MetaCommitError, MetaEnv, MetaFold, MetaLog, NodeInfo, ShardInfo,
+    Admin, Endpoint, Meta, MetaCommitError, MetaState, MetaEnv, MetaFold, MetaLog, NodeInfo, ShardInfo,
+    TableDesigner, TopicSettings,
 };
 use crate::options::Options;
+use crate::partitions_here::PartitionsHere;
 use crate::random::{Generator, Random};
 use crate::shard::entry::Body;
 use crate::shard::host::{Partitions, ShardHost};
@@ -51,6 +56,8 @@ pub enum NodeError {
     NoLeader(u64),
     #[error("the metadata did not take this node's registration: {0}")]
     Registration(String),
+    #[error(transparent)]
+    Setting(#[from] ConfigError),
     #[error("{flag} {value}: not HOST:PORT; for example {flag} broker.example.com:9092")]
     Advertise { flag: &'static str, value: String },
 }
@@ -68,6 +75,7 @@ pub struct Node {
 impl Node {
     /// Recovers the directory, elects, registers, and opens the Kafka listener.
     pub async fn start(options: Options) -> Result<Node, NodeError> {
+        check_node(&options.settings)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let random: Arc<dyn Random> = Arc::new(Generator::from_os());
         let identity = Identity::take(&options.data_dir, options.broker_id, || random.next_u64())?;
@@ -104,11 +112,20 @@ impl Node {
                 meta.clone(),
             ));
         }
+        let here = PartitionsHere::new(&options.data_dir, &shards, &partitions, &meta);
+        let admin = Admin::new(
+            meta.clone(),
+            Arc::new(here),
+            Arc::new(NoTables),
+            options.broker_id,
+            options.settings.clone(),
+        );
         let broker = Arc::new(Broker::new(Parts {
             broker_id: options.broker_id,
             clock,
             random,
             meta,
+            admin: Arc::new(admin),
             shards,
             partitions,
             blocks: Arc::new(WalBlocks(raft.clone())),
@@ -198,43 +215,19 @@ async fn register(
         listeners: BTreeMap::from([(LISTENER.to_owned(), endpoint)]),
         rack: options.rack.clone(),
     };
-    let broker_id = options.broker_id;
-    let cluster_id = cluster_id(random.uuid());
-    let decide = |state: &crate::meta::MetaState| {
-        let mut commands = Vec::new();
-        if state.cluster_id().is_none() {
-            let shards = (1..=options.data_shards)
-                .map(|id| {
-                    (
-                        id,
-                        ShardInfo {
-                            replicas: vec![broker_id],
-                        },
-                    )
-                })
-                .collect();
-            commands.push(MetaCommand::InitCluster {
-                cluster_id: cluster_id.clone(),
-                shards,
-            });
-        }
-        if state.nodes().get(&broker_id) != Some(&node) {
-            commands.push(MetaCommand::RegisterNode {
-                broker_id,
-                node: node.clone(),
-            });
-        }
-        Ok::<_, std::convert::Infallible>((commands, ()))
-    };
-    meta.change(decide)
-        .await
-        .map_err(|error| NodeError::Registration(error.to_string()))
-}
-
-/// Kafka's form of a cluster id: a UUID's 16 bytes in URL-safe base64 without padding.
-fn cluster_id(id: Uuid) -> String {
-    use base64::Engine;
-    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(id.as_bytes())
+    let shards: BTreeMap<u64, ShardInfo> = (1..=options.data_shards)
+        .map(|id| {
+            let replicas = vec![options.broker_id];
+            (id, ShardInfo { replicas })
+        })
+        .collect();
+    let new_id = random.uuid();
+    let decide =
+        |state: &MetaState| cluster::start(state, new_id, &shards, options.broker_id, &node);
+    match meta.change(decide).await {
+        Ok(_cluster_id) => Ok(()),
+        Err(error) => Err(NodeError::Registration(error.to_string())),
+    }
 }
 
 fn advertised(options: &Options, listeners: &[TcpListener]) -> Result<Endpoint, NodeError> {
@@ -318,6 +311,23 @@ impl MetaEnv for DecisionEnv {
 
     fn random_uuid(&self) -> Uuid {
         self.random.uuid()
+    }
+}
+
+/// Refuses tables: nothing here folds them yet.
+struct NoTables;
+
+impl TableDesigner for NoTables {
+    fn design(
+        &self,
+        _topic: &str,
+        _existing: Option<Uuid>,
+        _partitions: i32,
+        _settings: &TopicSettings,
+    ) -> BoxFuture<'static, Result<TableDraft, String>> {
+        Box::pin(std::future::ready(Err(
+            "this release serves no tables yet; leave `table.mode` out".to_owned(),
+        )))
     }
 }
 

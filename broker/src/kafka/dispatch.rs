@@ -14,14 +14,24 @@ use kafka_protocol::protocol::{Decodable, Encodable, Message};
 use thiserror::Error;
 use tokio::time::Instant;
 
+use super::alter_configs::AlterConfigs;
 use super::api_versions::{self, ApiVersions};
 use super::bounds::{self, BoundsError};
 use super::codec::WireError;
+use super::create_partitions::CreatePartitions;
+use super::create_topics::CreateTopics;
 use super::delete_records::DeleteRecords;
+use super::delete_topics::DeleteTopics;
+use super::describe_cluster::DescribeCluster;
+use super::describe_configs::DescribeConfigs;
+use super::describe_log_dirs::DescribeLogDirs;
+use super::describe_topic_partitions::DescribeTopicPartitions;
 use super::fetch::Fetch;
 use super::frame::Frame;
+use super::incremental_alter_configs::IncrementalAlterConfigs;
 use super::init_producer_id::InitProducerId;
 use super::list_offsets::ListOffsets;
+use super::metadata::Metadata;
 use super::offset_for_leader_epoch::OffsetForLeaderEpoch;
 use super::produce::Produce;
 use super::request_metrics::RequestMetrics;
@@ -46,10 +56,20 @@ pub static APIS: &[Entry] = &[
     Entry::raw::<Produce>().advertised_from(0),
     Entry::raw::<Fetch>(),
     Entry::of::<ListOffsets>(),
+    Entry::of::<Metadata>(),
     Entry::of::<ApiVersions>(),
+    Entry::of::<CreateTopics>(),
+    Entry::of::<DeleteTopics>(),
     Entry::of::<DeleteRecords>(),
     Entry::of::<InitProducerId>(),
     Entry::of::<OffsetForLeaderEpoch>(),
+    Entry::of::<DescribeConfigs>(),
+    Entry::of::<AlterConfigs>(),
+    Entry::of::<DescribeLogDirs>(),
+    Entry::of::<CreatePartitions>(),
+    Entry::of::<IncrementalAlterConfigs>(),
+    Entry::of::<DescribeCluster>(),
+    Entry::of::<DescribeTopicPartitions>(),
 ];
 
 /// One Kafka API: the versions this broker implements, and how one request becomes one response.

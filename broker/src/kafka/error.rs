@@ -8,6 +8,11 @@ pub use kafka_protocol::ResponseError as ErrorCode;
 
 use kafka_protocol::protocol::StrBytes;
 
+use crate::meta::config::ConfigError;
+use crate::meta::decide::topics::TopicError;
+use crate::meta::view::AttachError;
+use crate::meta::{AdminError, MetaCommitError};
+
 /// The code on the wire for success.
 pub const NO_ERROR: i16 = 0;
 
@@ -44,6 +49,64 @@ impl From<ErrorCode> for KafkaError {
             code,
             message: None,
         }
+    }
+}
+
+impl From<AdminError> for KafkaError {
+    fn from(error: AdminError) -> Self {
+        let message = error.to_string();
+        let code = match error {
+            AdminError::Topic(error) => return error.into(),
+            AdminError::Commit(MetaCommitError::NotLeader) => ErrorCode::NotController,
+            AdminError::Commit(MetaCommitError::Unknown) => ErrorCode::RequestTimedOut,
+            AdminError::Commit(MetaCommitError::Rejected(_)) => ErrorCode::RequestTimedOut,
+            AdminError::Commit(MetaCommitError::Fatal(_)) => ErrorCode::KafkaStorageError,
+            AdminError::Attach(AttachError::TimedOut) => ErrorCode::RequestTimedOut,
+            AdminError::Attach(AttachError::Deleted) => ErrorCode::UnknownTopicOrPartition,
+        };
+        KafkaError::new(code, message)
+    }
+}
+
+impl From<TopicError> for KafkaError {
+    fn from(error: TopicError) -> Self {
+        let code = match &error {
+            TopicError::InvalidName(_)
+            | TopicError::Collides { .. }
+            | TopicError::Reserved { .. }
+            | TopicError::Protected(_)
+            | TopicError::EpochsUsedUp(_) => ErrorCode::InvalidTopicException,
+            TopicError::Exists(_) => ErrorCode::TopicAlreadyExists,
+            TopicError::Unknown(_) => ErrorCode::UnknownTopicOrPartition,
+            TopicError::UnknownId(_) => ErrorCode::UnknownTopicId,
+            TopicError::Config(error) => {
+                return KafkaError::new(config_code(error), error.to_string());
+            }
+            TopicError::InvalidPartitionCount(_)
+            | TopicError::NotMorePartitions { .. }
+            | TopicError::TableCannotGrow(_) => ErrorCode::InvalidPartitions,
+            TopicError::InvalidReplicationFactor(_) | TopicError::TooFewBrokers { .. } => {
+                ErrorCode::InvalidReplicationFactor
+            }
+            TopicError::AssignmentMisplaced(_) => ErrorCode::InvalidRequest,
+            TopicError::InvalidAssignment(_) => ErrorCode::InvalidReplicaAssignment,
+            TopicError::TooMany(_) => ErrorCode::PolicyViolation,
+        };
+        KafkaError::new(code, error.to_string())
+    }
+}
+
+/// The code of a refused setting of a topic. A broker's own are a bad request, see `config_resource`.
+fn config_code(error: &ConfigError) -> ErrorCode {
+    match error {
+        ConfigError::Unknown { .. }
+        | ConfigError::Value { .. }
+        | ConfigError::Null(_)
+        | ConfigError::NotAList { .. }
+        | ConfigError::ReadOnly { .. }
+        | ConfigError::Conflict(_)
+        | ConfigError::Frozen { .. }
+        | ConfigError::Table(_) => ErrorCode::InvalidConfig,
     }
 }
 

@@ -10,26 +10,43 @@
 //! Invariants: no length on the wire is believed before its bytes are there; requests of a connection start in
 //! order and are answered in order; what one connection sends, or a handler's panic, ends that connection alone.
 
+pub mod alter_configs;
 pub mod api_versions;
+pub mod authorized;
 pub mod bounds;
 pub mod budget;
+pub mod cluster_view;
 pub mod codec;
+pub mod config_resource;
 pub mod connection;
+pub mod create_partitions;
+pub mod create_topics;
 pub mod delete_records;
+pub mod delete_topics;
+pub mod describe_cluster;
+pub mod describe_configs;
+pub mod describe_log_dirs;
+pub mod describe_topic_partitions;
 pub mod dispatch;
 pub mod error;
 pub mod fetch;
 pub mod frame;
+pub mod incremental_alter_configs;
 pub mod init_producer_id;
 pub mod list_offsets;
 pub mod listener;
 pub mod log_limit;
+pub mod metadata;
 pub mod offset_for_leader_epoch;
+pub mod patience;
 pub mod produce;
 pub mod request_metrics;
 pub mod session;
 #[cfg(test)]
 mod test_rig;
+
+#[cfg(test)]
+pub mod testing;
 
 pub use dispatch::{Api, Dispatch, Entry, RawApi, Reply, RequestHead};
 pub use error::{ErrorCode, KafkaError};

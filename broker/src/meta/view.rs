@@ -9,11 +9,11 @@ use uuid::Uuid;
 /// A shard as this node knows it now.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ShardView {
-    /// The broker that leads it; `None` while nobody is known to.
-    pub leader: Option<i32>,
+    /// The Raft node that leads it; `None` while nobody is known to.
+    pub leader: Option<u64>,
     pub term: u64,
-    /// The brokers whose replicas are within the stated lag.
-    pub in_sync: Vec<i32>,
+    /// The Raft nodes whose replicas are within the stated lag.
+    pub in_sync: Vec<u64>,
 }
 
 impl ShardView {
@@ -44,6 +44,8 @@ pub enum AttachError {
     Deleted,
 }
 
+/// Callers of the plain functions hold the metadata's read lock, so an implementation does not take it: a second read
+/// waits behind a writer that waits for the first.
 pub trait PartitionView: Send + Sync + 'static {
     fn shard(&self, shard: u64) -> ShardView;
 

@@ -9,7 +9,7 @@ use crate::meta::{MetaFold, decide};
 use futures::future::BoxFuture;
 
 pub struct Shards {
-    pub leader: Option<i32>,
+    pub leader: Option<u64>,
 }
 
 impl PartitionView for Shards {
@@ -81,7 +81,7 @@ pub async fn admin_with(shards: Shards, node_configs: Configs) -> Arc<Admin> {
     };
     let listeners = [("PLAINTEXT".to_owned(), endpoint)].into();
     let node = NodeInfo {
-        raft_id: 77,
+        raft_id: 1,
         listeners,
         rack: Some("r1".to_owned()),
     };
