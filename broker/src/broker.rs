@@ -11,6 +11,7 @@ use crate::kafka::fetch::session::FetchSessions;
 use crate::kafka::produce::request::TopicRef;
 use crate::meta::state::Configs;
 use crate::meta::{Admin, Meta, Topic};
+use crate::metrics::Metrics;
 use crate::partition::Partition;
 use crate::producer_ids::ProducerIds;
 use crate::random::Random;
@@ -34,6 +35,7 @@ pub struct Broker {
     pub producer_ids: ProducerIds,
     /// What this node's own configuration sets of the broker settings.
     pub node_configs: Configs,
+    pub metrics: Arc<Metrics>,
     topics: TopicViews,
 }
 
@@ -48,6 +50,7 @@ pub struct Parts {
     pub partitions: Arc<Partitions>,
     pub blocks: Arc<dyn BlockReader + Send + Sync>,
     pub node_configs: Configs,
+    pub metrics: Arc<Metrics>,
 }
 
 impl Broker {
@@ -62,6 +65,7 @@ impl Broker {
             partitions,
             blocks,
             node_configs,
+            metrics,
         } = parts;
         Broker {
             broker_id,
@@ -73,6 +77,7 @@ impl Broker {
             partitions,
             blocks,
             node_configs,
+            metrics,
             fetch_sessions: FetchSessions::default(),
             producer_ids: ProducerIds::default(),
             topics: TopicViews::default(),

@@ -3,9 +3,11 @@
 pub mod broker;
 pub mod cli;
 pub mod clock;
+pub mod http;
 pub mod identity;
 pub mod kafka;
 pub mod meta;
+pub mod metrics;
 pub mod node;
 pub mod options;
 pub mod partition;

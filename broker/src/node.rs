@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use weir_log::{BlockReader, Pos};
@@ -18,17 +19,19 @@ use weir_raft::{
 
 use crate::broker::{Broker, Parts};
 use crate::clock::{Clock, SystemClock};
+use crate::http;
 use crate::identity::{Identity, IdentityError};
 use crate::kafka::Dispatch;
 use crate::kafka::connection::Limits;
-use crate::kafka::listener::{BindError, Server};
+use crate::kafka::listener::{BindError, Server, bind};
 use crate::meta::broker_config::check_node;
 use crate::meta::config::ConfigError;
 use crate::meta::decide::{TableDraft, cluster};
 use crate::meta::{
-    Admin, Endpoint, Meta, MetaCommitError, MetaState, MetaEnv, MetaFold, MetaLog, NodeInfo, ShardInfo,
-    TableDesigner, TopicSettings,
+    Admin, Endpoint, Meta, MetaCommitError, MetaEnv, MetaFold, MetaLog, MetaState, NodeInfo,
+    ShardInfo, TableDesigner, TopicSettings,
 };
+use crate::metrics::{Metrics, WalMetrics};
 use crate::options::Options;
 use crate::partitions_here::PartitionsHere;
 use crate::random::{Generator, Random};
@@ -62,32 +65,79 @@ pub enum NodeError {
     Advertise { flag: &'static str, value: String },
 }
 
+/// Where a node listens, port 0 replaced by what was picked.
+#[derive(Clone, Debug)]
+pub struct Addresses {
+    pub kafka: Vec<SocketAddr>,
+    pub registry: Vec<SocketAddr>,
+    pub http: Vec<SocketAddr>,
+}
+
+/// Bound sockets of the three surfaces.
+struct Listeners {
+    kafka: Vec<TcpListener>,
+    registry: Vec<TcpListener>,
+    http: Vec<TcpListener>,
+}
+
+impl Listeners {
+    async fn bind(options: &Options) -> Result<Listeners, BindError> {
+        Ok(Listeners {
+            kafka: bind(&options.kafka_listen, "--kafka-listen").await?,
+            registry: bind(&options.registry_listen, "--registry-listen").await?,
+            http: bind(&options.http_listen, "--http-listen").await?,
+        })
+    }
+
+    fn addresses(&self) -> Addresses {
+        let of = |listeners: &[TcpListener]| {
+            listeners
+                .iter()
+                .filter_map(|listener| listener.local_addr().ok())
+                .collect()
+        };
+        Addresses {
+            kafka: of(&self.kafka),
+            registry: of(&self.registry),
+            http: of(&self.http),
+        }
+    }
+}
+
 /// A running node.
 pub struct Node {
     pub broker: Arc<Broker>,
     raft: weir_raft::Node,
-    pub kafka: Vec<SocketAddr>,
+    pub addresses: Addresses,
     stop: CancellationToken,
-    serving: tokio::task::JoinHandle<()>,
+    serving: Vec<tokio::task::JoinHandle<()>>,
     _identity: Identity,
 }
 
 impl Node {
     /// Recovers the directory, elects, registers, and opens the Kafka listener.
-    pub async fn start(options: Options) -> Result<Node, NodeError> {
+    ///
+    /// Kafka is served on the runtime that this is called on, HTTP on `edge`.
+    pub async fn start(options: Options, edge: &Handle) -> Result<Node, NodeError> {
         check_node(&options.settings)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let random: Arc<dyn Random> = Arc::new(Generator::from_os());
         let identity = Identity::take(&options.data_dir, options.broker_id, || random.next_u64())?;
         // Bound before recovery, so that a taken port ends the start at once.
-        let listeners =
-            crate::kafka::listener::bind(&options.kafka_listen, "--kafka-listen").await?;
-        let raft = open_raft(&options, &identity).await?;
+        let listeners = Listeners::bind(&options).await?;
+        let metrics = Arc::new(Metrics::default());
+        let raft = open_raft(&options, &identity, &metrics).await?;
 
         let fold = MetaFold::default();
         let partitions = Arc::new(Partitions::default());
-        let metadata =
-            start_shard(&raft, 0, &options, &clock, &partitions, Some(fold.clone())).await?;
+        let start = ShardStart {
+            raft: &raft,
+            clock: &clock,
+            partitions: &partitions,
+            metrics: &metrics,
+            tail_bytes: options.tail_bytes / usize::try_from(options.data_shards + 1).unwrap_or(1),
+        };
+        let metadata = start_shard(&start, 0, Some(fold.clone())).await?;
         let log = ShardLog {
             shard: metadata.clone(),
         };
@@ -97,12 +147,12 @@ impl Node {
         };
         let meta = Arc::new(Meta::new(fold, Arc::new(log), Arc::new(env)));
         opened(&metadata).await?;
-        register(&meta, &options, &identity, &listeners, &*random).await?;
+        register(&meta, &options, &identity, &listeners.kafka, &*random).await?;
 
         let ids: Vec<u64> = meta.read().shards().keys().copied().collect();
         let mut shards = vec![metadata];
         for id in ids {
-            shards.push(start_shard(&raft, id, &options, &clock, &partitions, None).await?);
+            shards.push(start_shard(&start, id, None).await?);
         }
         for shard in &shards {
             opened(shard).await?;
@@ -130,17 +180,15 @@ impl Node {
             partitions,
             blocks: Arc::new(WalBlocks(raft.clone())),
             node_configs: options.settings.clone(),
+            metrics,
         }));
-        let kafka = listeners
-            .iter()
-            .filter_map(|listener| listener.local_addr().ok())
-            .collect();
+        let addresses = listeners.addresses();
         let stop = CancellationToken::new();
-        let serving = serve_kafka(broker.clone(), listeners, &options, stop.clone());
+        let serving = serve(&broker, listeners, &options, &stop, edge);
         Ok(Node {
             broker,
             raft,
-            kafka,
+            addresses,
             stop,
             serving,
             _identity: identity,
@@ -150,43 +198,59 @@ impl Node {
     /// Stops accepting, finishes what is in flight, and leaves the mark of a clean stop.
     pub async fn shutdown(self) {
         self.stop.cancel();
-        if let Err(error) = self.serving.await {
-            tracing::error!(%error, "the listener did not stop");
+        for serving in self.serving {
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "a listener did not stop");
+            }
         }
         self.raft.shutdown().await;
     }
 }
 
-async fn open_raft(options: &Options, identity: &Identity) -> Result<weir_raft::Node, NodeError> {
+async fn open_raft(
+    options: &Options,
+    identity: &Identity,
+    metrics: &Arc<Metrics>,
+) -> Result<weir_raft::Node, NodeError> {
     let mut config = NodeConfig::new(options.data_dir.join("raft"), NodeId(identity.incarnation));
     config.wal = WalConfig {
         file_bytes: options.wal_file_bytes,
         budget_bytes: options.wal_budget_bytes,
         ..WalConfig::default()
     };
-    let observer = Arc::new(weir_raft::Unobserved);
+    let observer = Arc::new(WalMetrics(metrics.clone()));
     Ok(weir_raft::Node::open(config, Env::real(Arc::new(NoPeers)), observer).await?)
 }
 
+/// What every shard of a node is started with.
+struct ShardStart<'a> {
+    raft: &'a weir_raft::Node,
+    clock: &'a Arc<dyn Clock>,
+    partitions: &'a Arc<Partitions>,
+    metrics: &'a Metrics,
+    /// Bytes of the in-memory tail of one shard.
+    tail_bytes: usize,
+}
+
 async fn start_shard(
-    raft: &weir_raft::Node,
+    start: &ShardStart<'_>,
     id: u64,
-    options: &Options,
-    clock: &Arc<dyn Clock>,
-    partitions: &Arc<Partitions>,
     metadata: Option<MetaFold>,
 ) -> Result<Arc<ShardHost>, NodeError> {
-    let tail_bytes = options.tail_bytes / usize::try_from(options.data_shards + 1).unwrap_or(1);
-    let (host, queue) = ShardHost::new(ShardId(id), raft.id(), clock.clone(), tail_bytes);
+    let id = ShardId(id);
+    let (host, queue) = ShardHost::new(id, start.raft.id(), start.clock.clone(), start.tail_bytes);
     let folds = Folds {
         offsets: None,
         schemas: None,
         metadata,
     };
-    let machine = Machine::new(host.clone(), partitions.clone(), folds);
-    let shard = raft.start_shard(ShardId(id), Box::new(machine)).await?;
-    host.started(shard);
-    tokio::spawn(proposer::run(host.clone(), queue));
+    let machine = Machine::new(host.clone(), start.partitions.clone(), folds);
+    host.started(start.raft.start_shard(id, Box::new(machine)).await?);
+    tokio::spawn(proposer::run(
+        host.clone(),
+        queue,
+        start.metrics.commit.clone(),
+    ));
     Ok(host)
 }
 
@@ -263,18 +327,23 @@ fn advertised(options: &Options, listeners: &[TcpListener]) -> Result<Endpoint, 
     })
 }
 
-fn serve_kafka(
-    broker: Arc<Broker>,
-    listeners: Vec<TcpListener>,
+fn serve(
+    broker: &Arc<Broker>,
+    listeners: Listeners,
     options: &Options,
-    stop: CancellationToken,
-) -> tokio::task::JoinHandle<()> {
+    stop: &CancellationToken,
+    edge: &Handle,
+) -> Vec<tokio::task::JoinHandle<()>> {
     let server = Server::new(
-        Dispatch::new(broker),
+        Dispatch::new(broker.clone()),
         Limits::default(),
         options.request_bytes,
     );
-    tokio::spawn(server.serve(listeners, stop))
+    let http = crate::http::router(broker);
+    vec![
+        tokio::spawn(server.serve(listeners.kafka, stop.clone())),
+        edge.spawn(http::server::serve(listeners.http, http, stop.clone())),
+    ]
 }
 
 /// The metadata shard as the log under [`Meta`].

@@ -49,8 +49,11 @@ impl PartitionView for PartitionsHere {
     }
 
     fn attached(&self, topic_id: Uuid) -> BoxFuture<'static, Result<(), AttachError>> {
-        let (partitions, meta, hosts) =
-            (self.partitions.clone(), self.meta.clone(), self.shards.clone());
+        let (partitions, meta, hosts) = (
+            self.partitions.clone(),
+            self.meta.clone(),
+            self.shards.clone(),
+        );
         Box::pin(async move {
             let mut attached = partitions.watch();
             let mut changed = meta.changed();

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
+use prometheus::Histogram;
 use tokio::sync::{mpsc, oneshot};
 use weir_log::{TimestampType, ValidBatch};
 use weir_raft::{Leadership, Outcome, Payload, Proposal, ProposeError};
@@ -60,7 +61,11 @@ pub enum AppendError {
 }
 
 /// Runs until the queue is closed.
-pub async fn run(shard: Arc<ShardHost>, queue: mpsc::UnboundedReceiver<Submit>) {
+pub async fn run(
+    shard: Arc<ShardHost>,
+    queue: mpsc::UnboundedReceiver<Submit>,
+    commit_seconds: Histogram,
+) {
     let leadership = shard.watch_leadership();
     let mut proposer = Proposer {
         shard,
@@ -72,6 +77,7 @@ pub async fn run(shard: Arc<ShardHost>, queue: mpsc::UnboundedReceiver<Submit>) 
         next_entry: 0,
         term: 0,
         draining: false,
+        commit_seconds,
     };
     proposer.run(queue, leadership).await;
 }
@@ -89,6 +95,7 @@ struct Proposer {
     term: u64,
     /// A prediction failed: nothing is proposed until every entry in flight has its outcome.
     draining: bool,
+    commit_seconds: Histogram,
 }
 
 struct Request {
@@ -257,6 +264,7 @@ impl Proposer {
         .encode_head();
         batches.insert(0, head);
         self.in_flight_bytes += bytes;
+        let timer = self.commit_seconds.start_timer();
         let proposal: Result<Proposal, ProposeError> = self
             .shard
             .raft()
@@ -267,6 +275,7 @@ impl Proposer {
                 Ok(proposal) => proposal.await.map(|(_, outcome)| outcome),
                 Err(error) => Err(error),
             };
+            timer.observe_duration();
             Done {
                 entry,
                 bytes,

@@ -94,7 +94,12 @@ async fn wait_and_read(
         notify: Arc::new(Notify::new()),
     };
     loop {
+        let started = Instant::now();
         let answers = answer::read_all(broker, wants, limits).await;
+        broker
+            .metrics
+            .fetch
+            .observe(started.elapsed().as_secs_f64());
         let bytes: usize = answers.iter().map(|(_, a)| a.records_bytes()).sum();
         let settled = answers
             .iter()

@@ -178,12 +178,16 @@ impl RawApi for Produce {
         body: BytesMut,
     ) -> impl Future<Output = Reply> + Send + 'static {
         let version = head.version;
+        let started = tokio::time::Instant::now();
+        let metrics = broker.metrics.clone();
         let answer = match ProduceRequest::decode(body, version) {
             Ok(request) => Either::Left(produce(broker, version, &session.client_id(), request)),
             Err(_) => Either::Right(ready(Err(CloseConnection))),
         };
         async move {
-            match answer.await {
+            let answer = answer.await;
+            metrics.produce.observe(started.elapsed().as_secs_f64());
+            match answer {
                 Ok(Some(response)) => encoded(&response, version),
                 Ok(None) => Reply::None,
                 Err(CloseConnection) => Reply::Close("a produce request without acks failed"),

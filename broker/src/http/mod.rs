@@ -1,0 +1,15 @@
+//! The HTTP edges: health, metrics, tables and admin on one port, the schema registry on another.
+
+mod health;
+pub mod server;
+
+use std::sync::Arc;
+
+use axum::Router;
+
+use crate::broker::Broker;
+
+/// Everything on the HTTP port.
+pub fn router(broker: &Arc<Broker>) -> Router {
+    health::router(broker.clone())
+}
