@@ -89,3 +89,77 @@ fn check_golden(schema_type: SchemaType, check_bytes: bool) {
 fn avro_golden_payloads() {
     check_golden(SchemaType::Avro, true);
 }
+
+#[test]
+fn json_golden_payloads() {
+    check_golden(SchemaType::Json, false);
+}
+
+#[test]
+fn protobuf_golden_payloads() {
+    check_golden(SchemaType::Protobuf, true);
+}
+
+#[test]
+fn indexes_that_name_no_message_are_refused() {
+    let codec = compile(
+        SchemaType::Protobuf,
+        "syntax = \"proto3\"; message A {}",
+        &[],
+    )
+    .unwrap();
+    let indexes = Indexes::encode(&[1]);
+    let payload = Payload {
+        indexes: Indexes::parse(&indexes).unwrap().0,
+        bytes: &[],
+    };
+    let error = codec.validate(payload).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the schema has no message with the indexes [1]"
+    );
+    assert_eq!(codec.record_name(payload.indexes), None);
+}
+
+#[test]
+fn a_row_of_another_version_reads_in_the_latest() {
+    let version = |fields: &str| {
+        let text = format!("syntax = \"proto3\"; message B {{}} message A {{ {fields} }}");
+        compile(SchemaType::Protobuf, &text, &[]).unwrap()
+    };
+    let old = version("int32 x = 1; string gone = 2;");
+    // The message has moved to the front.
+    let new =
+        "syntax = \"proto3\"; message A { int64 x = 1; optional bool added = 3; } message B {}";
+    let new = compile(SchemaType::Protobuf, new, &[]).unwrap();
+    let indexes = Indexes::encode(&[1]);
+    let indexes = Indexes::parse(&indexes).unwrap().0;
+    let bytes = old
+        .from_json(indexes, &serde_json::json!({"x": 7, "gone": "y"}))
+        .unwrap();
+    let row = old
+        .to_json_as(
+            &new,
+            Payload {
+                indexes,
+                bytes: &bytes,
+            },
+        )
+        .unwrap();
+    assert_eq!(row, serde_json::json!({"x": 7, "added": null}));
+}
+
+#[test]
+fn a_key_has_columns_that_hold_no_others() {
+    let avro = |text: &str| compile(SchemaType::Avro, text, &[]).unwrap();
+    let columns = avro("\"long\"").key_columns(Indexes::FIRST).unwrap();
+    assert_eq!(columns[0].name(), "key");
+    let record = r#"{"type":"record","name":"K","fields":[{"name":"l","type":{"type":"array","items":"int"}}]}"#;
+    assert_eq!(
+        avro(record)
+            .key_columns(Indexes::FIRST)
+            .unwrap_err()
+            .to_string(),
+        "l: a key holds no ARRAY, MAP or ROW"
+    );
+}

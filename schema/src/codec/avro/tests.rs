@@ -1,3 +1,5 @@
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -389,7 +391,7 @@ fn columns_have_their_types() {
     assert_eq!(bare[0].name(), "key");
 }
 
-fn everything() -> AvroSchema {
+static EVERYTHING: LazyLock<AvroSchema> = LazyLock::new(|| {
     schema(&record(json!([
         {"name": "b", "type": "boolean"},
         {"name": "u", "type": ["null", "long", {"type": "array", "items": "string"}]},
@@ -401,13 +403,13 @@ fn everything() -> AvroSchema {
         {"name": "x", "type": {"type": "fixed", "name": "X", "size": 3}},
         {"name": "next", "type": ["null", "a.R"]},
     ])))
-}
+});
 
 proptest! {
     #[test]
     fn any_bytes_pass_or_fail_alike(payload in prop::collection::vec(prop_oneof![0u8..6, any::<u8>()], 0..60)) {
-        let schema = everything();
-        if check(&schema, &payload).is_ok() {
+        let schema = &*EVERYTHING;
+        if check(schema, &payload).is_ok() {
             // A payload that passes is a value, and survives its canonical form and JSON.
             let row = schema.decode(&payload).unwrap();
             let canonical = schema.canonical(&payload).unwrap();
@@ -421,7 +423,7 @@ proptest! {
     #[test]
     fn rows_round_trip(id: i64, cents in -(10i64.pow(18))..10i64.pow(18), t: i64, day: i32, bytes: [u8; 3], n in 0usize..4) {
         use crate::row::{bytes_to_text, datetime, decimal};
-        let schema = everything();
+        let schema = &*EVERYTHING;
         let mut row = json!(null);
         for _ in 0..n + 1 {
             row = json!({
