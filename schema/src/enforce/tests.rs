@@ -46,12 +46,9 @@ fn enforcer(settings: &[(&str, &str)]) -> Enforcer {
 }
 
 type Headers<'a> = Vec<(&'a str, Option<&'a [u8]>)>;
+type Record<'a> = (Option<&'a [u8]>, Option<&'a [u8]>, Headers<'a>);
 
-fn refusals(
-    enforcer: &Enforcer,
-    registry: &Registry,
-    records: &[(Option<&[u8]>, Option<&[u8]>, Headers)],
-) -> Vec<RecordRefusal> {
+fn refusals(enforcer: &Enforcer, registry: &Registry, records: &[Record]) -> Vec<RecordRefusal> {
     enforcer.check(
         registry,
         records.iter().map(|(k, v, h)| (*k, *v, h.iter().copied())),
