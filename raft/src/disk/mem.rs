@@ -273,7 +273,7 @@ impl DiskFile for MemFile {
         Ok(())
     }
 
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.inode.lock().bytes.len() as u64)
     }
 }

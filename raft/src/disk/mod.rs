@@ -38,5 +38,5 @@ pub trait DiskFile: Send + Sync + 'static {
     fn pwritev(&self, slices: &mut [IoSlice<'_>], offset: u64) -> io::Result<()>;
     /// Makes the written bytes, and the length, durable.
     fn sync(&self) -> io::Result<()>;
-    fn len(&self) -> io::Result<u64>;
+    fn size(&self) -> io::Result<u64>;
 }

@@ -90,6 +90,30 @@ impl Group {
         }
     }
 
+    /// Reads payloads from the WAL, neighbours with one read, until `budget` bytes are read. Blocks.
+    fn load_all<'a>(
+        &self,
+        missing: impl Iterator<Item = &'a mut Data>,
+        budget: usize,
+    ) -> io::Result<()> {
+        let mut missing: Vec<&mut Data> = missing.collect();
+        let mut read = 0;
+        let mut rest = &mut missing[..];
+        while let Some(count) = span(rest)
+            && read < budget
+        {
+            let (neighbours, after) = rest.split_at_mut(count);
+            let places = neighbours.iter().map(|data| (data.pos, data.len()));
+            let bodies = self.wal.read_bodies(&places.collect::<Vec<_>>())?;
+            for (data, body) in neighbours.iter_mut().zip(bodies) {
+                read += body.len();
+                data.bytes = Held::InMemory(Payload::from(body));
+            }
+            rest = after;
+        }
+        Ok(())
+    }
+
     /// Notes that everything up to `index` is applied, so that its payloads may leave the memory.
     fn applied(&self, index: u64) {
         let mut log = self.log.lock();
@@ -143,6 +167,20 @@ impl Group {
         receiver.await.map_err(io::Error::other)??;
         Ok(())
     }
+}
+
+/// Bytes that one read may span, unless a single payload is longer.
+const SPAN_BYTES: u32 = 1 << 20;
+
+/// How many of these payloads, at least one, lie close enough together for one read.
+fn span(payloads: &[&mut Data]) -> Option<usize> {
+    let first = payloads.first()?.pos;
+    let fits = |data: &&&mut Data| {
+        let end = data.pos.offset.saturating_add(data.len() as u32);
+        data.pos.file == first.file && end.saturating_sub(first.offset) <= SPAN_BYTES
+    };
+    let count = payloads.iter().take_while(fits).count();
+    Some(count.max(1))
 }
 
 /// Runs blocking work away from the runtime's own threads.

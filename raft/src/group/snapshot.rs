@@ -77,7 +77,7 @@ impl SnapshotStore {
             return Ok(None);
         };
         let file = self.disk.open(&path)?;
-        let mut bytes = vec![0; file.len()? as usize];
+        let mut bytes = vec![0; file.size()? as usize];
         file.pread(&mut bytes, 0)?;
         let snapshot = decode(self.shard, bytes.into()).ok_or_else(|| {
             let what = format!(

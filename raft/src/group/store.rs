@@ -21,6 +21,9 @@ use crate::wal::{Done, Record};
 /// Payload bytes in one message to a follower; one entry may be longer.
 const MESSAGE_BYTES: usize = 4 << 20;
 
+/// Payload bytes that are read ahead of a replay at the start.
+const READ_AHEAD_BYTES: usize = 4 << 20;
+
 #[derive(Clone)]
 pub struct Store(pub Arc<Group>);
 
@@ -71,6 +74,24 @@ impl Store {
         self.entries(start..stop)
     }
 
+    /// Reads payloads that are not in memory, until `budget` bytes are read.
+    async fn load(&self, mut entries: Vec<Entry>, budget: usize) -> io::Result<Vec<Entry>> {
+        if !entries.iter().any(is_in_wal) {
+            return Ok(entries);
+        }
+        let group = self.0.clone();
+        unblock(move || {
+            let missing = entries.iter_mut().filter(|entry| is_in_wal(entry));
+            let missing = missing.filter_map(|entry| match &mut entry.payload {
+                EntryPayload::Normal(data) => Some(data),
+                EntryPayload::Blank | EntryPayload::Membership(_) => None,
+            });
+            group.load_all(missing, budget)?;
+            Ok(entries)
+        })
+        .await
+    }
+
     /// Submits records and returns when they are durable.
     async fn write(
         &self,
@@ -101,6 +122,13 @@ impl Store {
     }
 }
 
+fn is_in_wal(entry: &Entry) -> bool {
+    match &entry.payload {
+        EntryPayload::Normal(data) => matches!(data.bytes, Held::InWal(_)),
+        EntryPayload::Blank | EntryPayload::Membership(_) => false,
+    }
+}
+
 /// An entry's payload as the WAL stores it.
 fn stored(payload: &EntryPayload) -> (EntryForm, Payload) {
     match payload {
@@ -120,28 +148,14 @@ impl RaftLogReader<TypeConfig> for Store {
         &mut self,
         range: RB,
     ) -> io::Result<Vec<Entry>> {
-        self.entries(range)
+        let entries = self.entries(range)?;
+        // What is left out here is read when it is applied.
+        self.load(entries, READ_AHEAD_BYTES).await
     }
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
-        let mut entries = self.message(start, end)?;
-        let in_wal = |entry: &Entry| match &entry.payload {
-            EntryPayload::Normal(data) => matches!(data.bytes, Held::InWal(_)),
-            _ => false,
-        };
-        if !entries.iter().any(in_wal) {
-            return Ok(entries);
-        }
-        let group = self.0.clone();
-        unblock(move || {
-            for entry in &mut entries {
-                if let EntryPayload::Normal(data) = &mut entry.payload {
-                    data.bytes = Held::InMemory(group.load(data)?);
-                }
-            }
-            Ok(entries)
-        })
-        .await
+        let entries = self.message(start, end)?;
+        self.load(entries, usize::MAX).await
     }
 
     async fn read_vote(&mut self) -> io::Result<Option<Vote>> {

@@ -123,7 +123,8 @@ struct Inner {
     shards: Mutex<Shards>,
     /// One retirement at a time.
     retiring: tokio::sync::Mutex<()>,
-    _lock: Box<dyn Any + Send + Sync>,
+    /// Held until the shutdown: no other process may use the directory.
+    lock: Mutex<Option<Box<dyn Any + Send + Sync>>>,
 }
 
 #[derive(Default)]
@@ -188,7 +189,7 @@ impl Node {
                     started: BTreeMap::new(),
                 }),
                 retiring: tokio::sync::Mutex::new(()),
-                _lock: lock,
+                lock: Mutex::new(Some(lock)),
             }),
         })
     }
@@ -290,6 +291,7 @@ impl Node {
         if let Err(error) = tokio::task::spawn_blocking(move || wal.stop()).await {
             tracing::error!(%error, "stopping the write-ahead log failed");
         }
+        self.inner.lock.lock().take();
     }
 }
 

@@ -267,7 +267,8 @@ fn raft_config(config: &NodeConfig, shard: ShardId) -> Result<Arc<Config>, Strin
         // Entries are large, so a snapshot is built when files are retired and never by count.
         snapshot_policy: SnapshotPolicy::Never,
         max_in_snapshot_log_to_keep: 0,
-        replication_lag_threshold: u64::MAX,
+        // A new learner counts as caught up when it lacks no more entries than this.
+        replication_lag_threshold: 64,
         // A restored leader would use its old first entry again, and another term is cheap.
         enable_leader_restore: Some(false),
         enable_pre_vote: Some(true),

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use openraft::errors::{RPCError, ReplicationClosed, StreamingError};
@@ -12,7 +13,7 @@ use openraft::raft::{
 };
 use openraft::{EmptyNode, OptionalSend, RaftNetworkFactory, RaftNetworkV2};
 
-use super::{Answer, Ask, Request, Transport};
+use super::{Answer, Ask, Lane, Request, Transport};
 use crate::group::types::{Snapshot, TypeConfig, Vote};
 use crate::ids::{NodeId, ShardId};
 
@@ -27,6 +28,10 @@ pub struct Peer {
     shard: ShardId,
     node: NodeId,
 }
+
+/// How long a message with entries may take: it may have to wait for a slow disk, and to give up on
+/// it and send it again would only add to the load.
+const ENTRIES_TIMEOUT: Duration = Duration::from_secs(10);
 
 type Rpc<T> = Result<T, RPCError<TypeConfig>>;
 
@@ -44,13 +49,18 @@ impl RaftNetworkFactory<TypeConfig> for Network {
 
 impl Peer {
     async fn call(&self, ask: Ask, option: &RPCOption) -> Rpc<Answer> {
-        let call = self.transport.call(self.node, self.shard, Request(ask));
-        match tokio::time::timeout(option.hard_ttl(), call).await {
+        let request = Request(ask);
+        let limit = match request.lane() {
+            Lane::Entries => ENTRIES_TIMEOUT,
+            Lane::Control | Lane::Snapshot => option.hard_ttl(),
+        };
+        let call = self.transport.call(self.node, self.shard, request);
+        match tokio::time::timeout(limit, call).await {
             Ok(Ok(reply)) => Ok(reply.0),
             Ok(Err(error)) => Err(unreachable(&error)),
             Err(_) => Err(unreachable(&super::Unreachable {
                 node: self.node,
-                reason: format!("no answer within {:?}", option.hard_ttl()),
+                reason: format!("no answer within {limit:?}"),
             })),
         }
     }

@@ -105,7 +105,7 @@ impl Files {
     pub fn usage(&self) -> (usize, u64) {
         let open = self.shared.open.read();
         let newest = open.keys().last().copied();
-        let bytes = open.values().map(|file| match file.file.len() {
+        let bytes = open.values().map(|file| match file.file.size() {
             Ok(len) if Some(file.seq) == newest => len,
             _ => u64::from(file.capacity),
         });
@@ -156,31 +156,33 @@ impl Files {
         Ok(bytes.into())
     }
 
-    /// Reads a body together with its header and checks both.
-    pub fn read_body(&self, pos: WalPos, len: usize) -> io::Result<Bytes> {
-        let at = WalPos {
-            file: pos.file,
-            offset: pos.offset - RECORD_HEADER_LEN,
+    /// Reads bodies together with their headers, all between the first and the last, and checks
+    /// each.
+    pub fn read_bodies(&self, places: &[(WalPos, usize)]) -> io::Result<Vec<Bytes>> {
+        let (Some((first, _)), Some((last, last_len))) = (places.first(), places.last()) else {
+            return Ok(Vec::new());
         };
-        let mut bytes = self.read(at, RECORD_HEADER_LEN as usize + len)?;
-        let body = bytes.split_off(RECORD_HEADER_LEN as usize);
-        let salt = self.get(pos.file).map_or(0, |file| file.salt);
-        let header: &[u8; 64] = bytes[..].try_into().expect("a header has 64 bytes");
-        match RecordHeader::decode(header, salt, at) {
-            Some(header)
-                if header.body_len as usize == len && header.body_crc == crc32c::crc32c(&body) =>
-            {
-                Ok(body)
-            }
-            _ => Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!(
-                    "{} is damaged at offset {}",
-                    self.path(pos.file).display(),
-                    at.offset
-                ),
-            )),
-        }
+        let start = WalPos {
+            file: first.file,
+            offset: first.offset - RECORD_HEADER_LEN,
+        };
+        let span = self.read(start, (last.offset - start.offset) as usize + last_len)?;
+        let salt = self.get(first.file).map_or(0, |file| file.salt);
+        let bodies = places.iter().map(|(pos, len)| {
+            let from = (pos.offset - RECORD_HEADER_LEN - start.offset) as usize;
+            let record = span.slice(from..from + RECORD_HEADER_LEN as usize + len);
+            checked_body(record, salt, *pos).ok_or_else(|| self.damaged(*pos))
+        });
+        bodies.collect()
+    }
+
+    fn damaged(&self, pos: WalPos) -> io::Error {
+        let path = self.path(pos.file);
+        let offset = pos.offset - RECORD_HEADER_LEN;
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("{} is damaged at offset {offset}", path.display()),
+        )
     }
 
     /// Keeps or deletes the files before `oldest`, lowest first so that no hole is ever left.
@@ -248,7 +250,7 @@ impl Shared {
     fn retire(&self, file: &OpenFile) -> io::Result<()> {
         let path = file_path(&self.dir, file.seq);
         let mut pool = self.pool.lock();
-        let full_size = file.file.len()? == u64::from(self.file_bytes);
+        let full_size = file.file.size()? == u64::from(self.file_bytes);
         if full_size && pool.spares.len() < MAX_SPARES {
             let spare = self.dir.join(format!("spare-{}.tmp", file.seq));
             self.disk.rename(&path, &spare)?;
@@ -286,6 +288,18 @@ fn fill_with_zeros(file: &dyn DiskFile, bytes: u32) -> io::Result<()> {
         at += len as u32;
     }
     file.sync()
+}
+
+/// The body of a whole record, if its checksums match.
+fn checked_body(mut record: Bytes, salt: u64, pos: WalPos) -> Option<Bytes> {
+    let body = record.split_off(RECORD_HEADER_LEN as usize);
+    let at = WalPos {
+        file: pos.file,
+        offset: pos.offset - RECORD_HEADER_LEN,
+    };
+    let header = RecordHeader::decode(record[..].try_into().ok()?, salt, at)?;
+    let matches = header.body_len as usize == body.len();
+    (matches && header.body_crc == crc32c::crc32c(&body)).then_some(body)
 }
 
 fn retired(pos: WalPos) -> io::Error {

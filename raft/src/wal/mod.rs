@@ -176,8 +176,16 @@ impl Wal {
 
     /// Reads a whole body and compares it with its record's checksums. Blocks.
     pub fn read_body(&self, pos: WalPos, len: usize) -> io::Result<Bytes> {
-        self.wait_durable(pos, len)?;
-        self.files.read_body(pos, len)
+        let mut bodies = self.read_bodies(&[(pos, len)])?;
+        Ok(bodies.pop().expect("one body was asked for"))
+    }
+
+    /// Reads several bodies of one file, in ascending order, at once, and checks each. Blocks.
+    pub fn read_bodies(&self, places: &[(WalPos, usize)]) -> io::Result<Vec<Bytes>> {
+        if let Some((pos, len)) = places.last() {
+            self.wait_durable(*pos, *len)?;
+        }
+        self.files.read_bodies(places)
     }
 
     pub fn usage(&self) -> WalUsage {

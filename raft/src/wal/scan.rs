@@ -39,7 +39,7 @@ pub struct Beyond {
 
 impl Scan {
     pub fn new(file: OpenFile, path: PathBuf) -> io::Result<Scan> {
-        let len = file.file.len()?;
+        let len = file.file.size()?;
         Ok(Scan {
             file,
             path,
@@ -64,7 +64,10 @@ impl Scan {
             crc = crc32c::crc32c_append(crc, self.bytes(at, len)?);
             at += len as u64;
         }
-        if crc != header.body_crc {
+        let gap = (u64::from(header.end()) - end) as usize;
+        let gap_is_zero =
+            end + gap as u64 <= self.len && self.bytes(end, gap)?.iter().all(|byte| *byte == 0);
+        if crc != header.body_crc || !gap_is_zero {
             return Ok(Found::Torn);
         }
         Ok(Found::Record(header))

@@ -1,6 +1,7 @@
 //! Nodes, shards and the WAL from the outside.
 
 mod fixture;
+mod real_disk;
 mod replication;
 mod restart;
 mod single;
