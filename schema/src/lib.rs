@@ -3,6 +3,8 @@
 //! Everything here is a plain function over bytes and values: no I/O, no clock, no async. The broker
 //! keeps the registry's state and calls in.
 //!
+//! - `registry`: subjects, versions and ids as a state machine folded from the `_schemas` topic.
+//! - `compat`: whether one schema reads what another wrote.
 //! - `framing`: which schema a record names, and where its payload begins.
 //! - `codec`: a compiled schema; checks payloads, turns them into JSON and back, gives the columns.
 //! - `enforce`: the rules by which a topic refuses records that do not fit.
@@ -12,8 +14,10 @@
 //! recursion over schemas and payloads is limited; a compiled codec never changes.
 
 pub mod codec;
+mod compat;
 pub mod enforce;
 pub mod framing;
+pub mod registry;
 pub mod row;
 mod schema_type;
 
