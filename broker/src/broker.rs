@@ -6,6 +6,7 @@ use weir_log::BlockReader;
 use weir_raft::NodeId;
 
 use crate::clock::Clock;
+use crate::groups::Groups;
 use crate::kafka::ErrorCode;
 use crate::kafka::fetch::session::FetchSessions;
 use crate::kafka::produce::request::TopicRef;
@@ -15,6 +16,8 @@ use crate::metrics::Metrics;
 use crate::partition::Partition;
 use crate::producer_ids::ProducerIds;
 use crate::random::Random;
+use crate::registry::SchemaRegistry;
+use crate::rejects::Rejects;
 use crate::shard::entry::PartitionId;
 use crate::shard::host::{Partitions, ShardHost};
 use crate::topic::{TopicView, TopicViews};
@@ -26,6 +29,8 @@ pub struct Broker {
     pub meta: Arc<Meta>,
     /// What people do to the cluster.
     pub admin: Arc<Admin>,
+    /// Consumer groups and their offsets.
+    pub groups: Arc<Groups>,
     /// By shard id; 0 is the metadata.
     pub shards: Vec<Arc<ShardHost>>,
     pub partitions: Arc<Partitions>,
@@ -36,6 +41,8 @@ pub struct Broker {
     /// What this node's own configuration sets of the broker settings.
     pub node_configs: Configs,
     pub metrics: Arc<Metrics>,
+    pub registry: Arc<SchemaRegistry>,
+    pub rejects: Rejects,
     topics: TopicViews,
 }
 
@@ -46,11 +53,13 @@ pub struct Parts {
     pub random: Arc<dyn Random>,
     pub meta: Arc<Meta>,
     pub admin: Arc<Admin>,
+    pub groups: Arc<Groups>,
     pub shards: Vec<Arc<ShardHost>>,
     pub partitions: Arc<Partitions>,
     pub blocks: Arc<dyn BlockReader + Send + Sync>,
     pub node_configs: Configs,
     pub metrics: Arc<Metrics>,
+    pub registry: Arc<SchemaRegistry>,
 }
 
 impl Broker {
@@ -61,11 +70,13 @@ impl Broker {
             random,
             meta,
             admin,
+            groups,
             shards,
             partitions,
             blocks,
             node_configs,
             metrics,
+            registry,
         } = parts;
         Broker {
             broker_id,
@@ -73,13 +84,16 @@ impl Broker {
             random,
             meta,
             admin,
+            groups,
             shards,
             partitions,
             blocks,
             node_configs,
             metrics,
+            registry,
             fetch_sessions: FetchSessions::default(),
             producer_ids: ProducerIds::default(),
+            rejects: Rejects::default(),
             topics: TopicViews::default(),
         }
     }

@@ -3,6 +3,7 @@
 pub mod broker;
 pub mod cli;
 pub mod clock;
+pub mod groups;
 pub mod http;
 pub mod identity;
 pub mod kafka;
@@ -14,5 +15,7 @@ pub mod partition;
 pub mod partitions_here;
 pub mod producer_ids;
 pub mod random;
+pub mod registry;
+pub mod rejects;
 pub mod shard;
 pub mod topic;

@@ -19,6 +19,7 @@ use weir_raft::{
 
 use crate::broker::{Broker, Parts};
 use crate::clock::{Clock, SystemClock};
+use crate::groups::{GroupStore, Groups};
 use crate::http;
 use crate::identity::{Identity, IdentityError};
 use crate::kafka::Dispatch;
@@ -35,6 +36,7 @@ use crate::metrics::{Metrics, WalMetrics};
 use crate::options::Options;
 use crate::partitions_here::PartitionsHere;
 use crate::random::{Generator, Random};
+use crate::registry::{SchemaFold, SchemaRegistry};
 use crate::shard::entry::Body;
 use crate::shard::host::{Partitions, ShardHost};
 use crate::shard::machine::{Folds, Machine};
@@ -130,11 +132,15 @@ impl Node {
 
         let fold = MetaFold::default();
         let partitions = Arc::new(Partitions::default());
+        let schemas = Arc::new(SchemaFold::default());
+        let group_store = Arc::new(GroupStore::default());
         let start = ShardStart {
             raft: &raft,
             clock: &clock,
             partitions: &partitions,
+            groups: &group_store,
             metrics: &metrics,
+            schemas: &schemas,
             tail_bytes: options.tail_bytes / usize::try_from(options.data_shards + 1).unwrap_or(1),
         };
         let metadata = start_shard(&start, 0, Some(fold.clone())).await?;
@@ -170,17 +176,21 @@ impl Node {
             options.broker_id,
             options.settings.clone(),
         );
+        let groups = Groups::new(&admin, group_store, &clock, &random, &partitions);
+        groups.start(&shards);
         let broker = Arc::new(Broker::new(Parts {
             broker_id: options.broker_id,
             clock,
             random,
             meta,
             admin: Arc::new(admin),
+            groups,
             shards,
             partitions,
             blocks: Arc::new(WalBlocks(raft.clone())),
             node_configs: options.settings.clone(),
             metrics,
+            registry: Arc::new(SchemaRegistry::new(schemas)),
         }));
         let addresses = listeners.addresses();
         let stop = CancellationToken::new();
@@ -227,7 +237,9 @@ struct ShardStart<'a> {
     raft: &'a weir_raft::Node,
     clock: &'a Arc<dyn Clock>,
     partitions: &'a Arc<Partitions>,
+    groups: &'a Arc<GroupStore>,
     metrics: &'a Metrics,
+    schemas: &'a Arc<SchemaFold>,
     /// Bytes of the in-memory tail of one shard.
     tail_bytes: usize,
 }
@@ -240,8 +252,8 @@ async fn start_shard(
     let id = ShardId(id);
     let (host, queue) = ShardHost::new(id, start.raft.id(), start.clock.clone(), start.tail_bytes);
     let folds = Folds {
-        offsets: None,
-        schemas: None,
+        offsets: Some(start.groups.clone()),
+        schemas: Some(start.schemas.clone()),
         metadata,
     };
     let machine = Machine::new(host.clone(), start.partitions.clone(), folds);

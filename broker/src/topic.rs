@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::RwLock;
 use uuid::Uuid;
 use weir_log::{Codec, ProduceRules, TimestampType};
+use weir_schema::enforce::{self, Enforcer};
 
 use crate::broker::Broker;
 use crate::meta::effective::Layers;
@@ -26,6 +27,8 @@ pub struct TopicView {
     /// The rules of a batch; time and version are the request's.
     pub rules: ProduceRules,
     pub min_insync_replicas: u32,
+    /// The topic's schemas, where it has records checked.
+    pub enforcer: Option<Enforcer>,
     /// The metadata's revision for which this view was last found right.
     revision: AtomicU64,
     cluster_configs: Configs,
@@ -45,6 +48,7 @@ impl TopicView {
             rules: rules(&settings),
             internal: topic.is_internal(),
             min_insync_replicas: settings.min_insync_replicas,
+            enforcer: enforcer(&topic),
             settings,
             topic,
             revision: AtomicU64::new(state.revision()),
@@ -70,6 +74,20 @@ impl TopicView {
             self.revision.store(state.revision(), Ordering::Relaxed);
         }
         same
+    }
+}
+
+fn enforcer(topic: &Topic) -> Option<Enforcer> {
+    let settings = enforce::Settings::read(|name| topic.configs.get(name).map(String::as_str));
+    match settings {
+        Ok(settings) => {
+            Some(Enforcer::new(&*topic.name, settings)).filter(|enforcer| !enforcer.is_idle())
+        }
+        Err(error) => {
+            // Settings are checked when they are set.
+            tracing::error!(topic = &*topic.name, %error, "schema settings are not legal");
+            None
+        }
     }
 }
 

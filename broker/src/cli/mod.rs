@@ -1,113 +1,57 @@
 //! The command line: `weir dev`, `weir serve`, `weir <noun> <verb>`.
 
+mod node_args;
+mod run_node;
+
 use std::process::ExitCode;
 
-use clap::Parser;
-use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
-
-use crate::node::Node;
-use crate::options::Options;
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
 
 /// A streaming broker that existing Kafka clients use unchanged, with a table layer on top.
 #[derive(Parser)]
-#[command(name = "weir", version)]
+#[command(name = "weir", version, after_help = EXAMPLES)]
 struct Cli {
+    /// What to log: a level, or `target=level,…`
+    #[arg(
+        long,
+        global = true,
+        env = "WEIR_LOG",
+        default_value = "info,openraft=warn"
+    )]
+    log: String,
     #[command(subcommand)]
     command: Command,
 }
 
-#[derive(clap::Subcommand)]
-enum Command {
-    /// Start everything on loopback with data in ./weir-data.
-    Dev(Listen),
-}
+const EXAMPLES: &str = "Examples:
+  weir dev                                  everything on loopback, data in ./weir-data
+  weir dev --data-dir /tmp/w --kafka-listen 127.0.0.1:0
+  weir serve -c weir.toml                   production: options from a file";
 
-#[derive(clap::Args)]
-struct Listen {
-    #[arg(long, env = "WEIR_DATA_DIR", default_value = "weir-data")]
-    data_dir: std::path::PathBuf,
-    #[arg(long, env = "WEIR_KAFKA_LISTEN", default_value = "localhost:9092")]
-    kafka_listen: String,
-    #[arg(long, env = "WEIR_REGISTRY_LISTEN", default_value = "localhost:8081")]
-    registry_listen: String,
-    #[arg(long, env = "WEIR_HTTP_LISTEN", default_value = "localhost:8080")]
-    http_listen: String,
-    #[arg(long, env = "WEIR_KAFKA_ADVERTISE")]
-    kafka_advertise: Option<String>,
+#[derive(Subcommand)]
+enum Command {
+    /// Start everything on loopback with data in ./weir-data
+    Dev(run_node::DevArgs),
+    /// Start a node with options from a file, variables and flags
+    Serve(run_node::ServeArgs),
 }
 
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
+    let filter = match EnvFilter::try_new(&cli.log) {
+        Ok(filter) => filter,
+        Err(error) => {
+            eprintln!("weir: --log {}: {error}; for example --log debug", cli.log);
+            return ExitCode::FAILURE;
+        }
+    };
     tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("WEIR_LOG")
-                .unwrap_or_else(|_| "info,openraft=warn".into()),
-        )
+        .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
-    let Command::Dev(listen) = cli.command;
-    let options = Options {
-        data_dir: listen.data_dir,
-        kafka_listen: listen.kafka_listen,
-        registry_listen: listen.registry_listen,
-        http_listen: listen.http_listen,
-        kafka_advertise: listen.kafka_advertise,
-        ..Options::default()
-    };
-    let runtimes = Runtimes::new();
-    let outcome = runtimes
-        .data
-        .block_on(serve(options, runtimes.edge.handle()));
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("weir: {error}");
-            ExitCode::FAILURE
-        }
+    match cli.command {
+        Command::Dev(args) => run_node::dev(args),
+        Command::Serve(args) => run_node::serve(args),
     }
-}
-
-/// Connections and proposers share one data thread: fewer hops. HTTP has its own, so that a large
-/// answer there does not hold up produce and fetch.
-struct Runtimes {
-    data: Runtime,
-    edge: Runtime,
-}
-
-impl Runtimes {
-    fn new() -> Runtimes {
-        let runtime = |name: &str| {
-            let builder = Builder::new_multi_thread()
-                .worker_threads(1)
-                .thread_name(name)
-                .enable_all()
-                .build();
-            builder.expect("the system gives threads")
-        };
-        Runtimes {
-            data: runtime("weir-data"),
-            edge: runtime("weir-edge"),
-        }
-    }
-}
-
-async fn serve(options: Options, edge: &Handle) -> Result<(), crate::node::NodeError> {
-    let node = Node::start(options, edge).await?;
-    for (name, addresses) in [
-        ("kafka", &node.addresses.kafka),
-        ("registry", &node.addresses.registry),
-        ("http", &node.addresses.http),
-    ] {
-        for address in addresses {
-            println!("{name} {address}");
-        }
-    }
-    let mut terminate = signal(SignalKind::terminate()).expect("a signal handler");
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
-    }
-    node.shutdown().await;
-    Ok(())
 }

@@ -1,6 +1,7 @@
 //! The HTTP edges: health, metrics, tables and admin on one port, the schema registry on another.
 
 mod health;
+mod rejects;
 pub mod server;
 
 use std::sync::Arc;
@@ -11,5 +12,5 @@ use crate::broker::Broker;
 
 /// Everything on the HTTP port.
 pub fn router(broker: &Arc<Broker>) -> Router {
-    health::router(broker.clone())
+    health::router(broker.clone()).merge(rejects::router(broker.clone()))
 }

@@ -4,6 +4,8 @@
 pub const TOPIC_OPERATIONS: i32 = operations(&[3, 4, 5, 6, 7, 8, 10, 11]);
 /// Create, alter, describe, cluster action, describe and alter configs, idempotent write.
 pub const CLUSTER_OPERATIONS: i32 = operations(&[5, 7, 8, 9, 10, 11, 12]);
+/// Read, delete, describe, describe and alter configs.
+pub const GROUP_OPERATIONS: i32 = operations(&[3, 6, 8, 10, 11]);
 /// The client did not ask.
 pub const NOT_ASKED: i32 = i32::MIN;
 
@@ -19,3 +21,4 @@ const fn operations(codes: &[u8]) -> i32 {
 
 const _: () = assert!(TOPIC_OPERATIONS == 3576);
 const _: () = assert!(CLUSTER_OPERATIONS == 8096);
+const _: () = assert!(GROUP_OPERATIONS == 3400);

@@ -20,22 +20,33 @@ use super::bounds::{self, BoundsError};
 use super::codec::WireError;
 use super::create_partitions::CreatePartitions;
 use super::create_topics::CreateTopics;
+use super::delete_groups::DeleteGroups;
 use super::delete_records::DeleteRecords;
 use super::delete_topics::DeleteTopics;
 use super::describe_cluster::DescribeCluster;
 use super::describe_configs::DescribeConfigs;
+use super::describe_groups::DescribeGroups;
 use super::describe_log_dirs::DescribeLogDirs;
 use super::describe_topic_partitions::DescribeTopicPartitions;
 use super::fetch::Fetch;
+use super::find_coordinator::FindCoordinator;
 use super::frame::Frame;
+use super::heartbeat::Heartbeat;
 use super::incremental_alter_configs::IncrementalAlterConfigs;
 use super::init_producer_id::InitProducerId;
+use super::join_group::JoinGroup;
+use super::leave_group::LeaveGroup;
+use super::list_groups::ListGroups;
 use super::list_offsets::ListOffsets;
 use super::metadata::Metadata;
+use super::offset_commit::OffsetCommit;
+use super::offset_delete::OffsetDelete;
+use super::offset_fetch::OffsetFetch;
 use super::offset_for_leader_epoch::OffsetForLeaderEpoch;
 use super::produce::Produce;
 use super::request_metrics::RequestMetrics;
 use super::session::Session;
+use super::sync_group::SyncGroup;
 use crate::broker::Broker;
 
 mod header;
@@ -57,6 +68,15 @@ pub static APIS: &[Entry] = &[
     Entry::raw::<Fetch>(),
     Entry::of::<ListOffsets>(),
     Entry::of::<Metadata>(),
+    Entry::of::<OffsetCommit>(),
+    Entry::of::<OffsetFetch>(),
+    Entry::of::<FindCoordinator>(),
+    Entry::of::<JoinGroup>(),
+    Entry::of::<Heartbeat>(),
+    Entry::of::<LeaveGroup>(),
+    Entry::of::<SyncGroup>(),
+    Entry::of::<DescribeGroups>(),
+    Entry::of::<ListGroups>(),
     Entry::of::<ApiVersions>(),
     Entry::of::<CreateTopics>(),
     Entry::of::<DeleteTopics>(),
@@ -67,7 +87,9 @@ pub static APIS: &[Entry] = &[
     Entry::of::<AlterConfigs>(),
     Entry::of::<DescribeLogDirs>(),
     Entry::of::<CreatePartitions>(),
+    Entry::of::<DeleteGroups>(),
     Entry::of::<IncrementalAlterConfigs>(),
+    Entry::of::<OffsetDelete>(),
     Entry::of::<DescribeCluster>(),
     Entry::of::<DescribeTopicPartitions>(),
 ];

@@ -8,6 +8,7 @@ pub use kafka_protocol::ResponseError as ErrorCode;
 
 use kafka_protocol::protocol::StrBytes;
 
+use crate::groups::GroupError;
 use crate::meta::config::ConfigError;
 use crate::meta::decide::topics::TopicError;
 use crate::meta::view::AttachError;
@@ -93,6 +94,31 @@ impl From<TopicError> for KafkaError {
             TopicError::TooMany(_) => ErrorCode::PolicyViolation,
         };
         KafkaError::new(code, error.to_string())
+    }
+}
+
+impl From<GroupError> for ErrorCode {
+    fn from(error: GroupError) -> Self {
+        match error {
+            GroupError::NotCoordinator => ErrorCode::NotCoordinator,
+            GroupError::Loading => ErrorCode::CoordinatorLoadInProgress,
+            GroupError::NotAvailable => ErrorCode::CoordinatorNotAvailable,
+            GroupError::InvalidGroupId => ErrorCode::InvalidGroupId,
+            GroupError::InvalidSessionTimeout => ErrorCode::InvalidSessionTimeout,
+            GroupError::UnknownMember => ErrorCode::UnknownMemberId,
+            GroupError::FencedInstance => ErrorCode::FencedInstanceId,
+            GroupError::IllegalGeneration => ErrorCode::IllegalGeneration,
+            GroupError::RebalanceInProgress => ErrorCode::RebalanceInProgress,
+            GroupError::InconsistentProtocol => ErrorCode::InconsistentGroupProtocol,
+            GroupError::MemberIdRequired => ErrorCode::MemberIdRequired,
+            GroupError::MaxSizeReached => ErrorCode::GroupMaxSizeReached,
+            GroupError::GroupNotFound => ErrorCode::GroupIdNotFound,
+            GroupError::NonEmpty => ErrorCode::NonEmptyGroup,
+            GroupError::SubscribedToTopic => ErrorCode::GroupSubscribedToTopic,
+            GroupError::MetadataTooLarge => ErrorCode::OffsetMetadataTooLarge,
+            // What Kafka answers for a group record above the largest batch.
+            GroupError::RecordTooLarge => ErrorCode::UnknownServerError,
+        }
     }
 }
 

@@ -183,6 +183,7 @@ pub async fn append(
     shard.submit(Submit {
         parts,
         frame_bytes,
+        term: None,
         reply,
     });
     let mut results = outcome

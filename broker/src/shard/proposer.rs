@@ -31,6 +31,8 @@ pub struct Submit {
     pub parts: Vec<Part>,
     /// Bytes of the request frame that the batches keep alive.
     pub frame_bytes: usize,
+    /// Append in this term or not at all, for what was decided by state of that term.
+    pub term: Option<u64>,
     pub reply: oneshot::Sender<Vec<PartResult>>,
 }
 
@@ -198,6 +200,7 @@ impl Proposer {
             missing: parts,
             reply: submit.reply,
         }));
+        let open = open && submit.term.is_none_or(|term| term == self.term);
         let mut frame_bytes = submit.frame_bytes;
         for (index, part) in submit.parts.into_iter().enumerate() {
             if !open {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use weir_log::{InvalidBatch, ProduceRules};
 
+use super::enforce::enforce;
 use super::request::{PartitionData, TopicRef};
 use super::response::Refused;
 use crate::broker::Broker;
@@ -65,7 +66,7 @@ pub fn admit(
             "transactions are not there yet",
         ));
     }
-    let _ = client_id;
+    enforce(broker, view, client_id, data.index, &batch)?;
     Ok(Part { partition, batch })
 }
 

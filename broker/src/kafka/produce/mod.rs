@@ -6,6 +6,7 @@
 //! batches keep their order; the response stage waits for the outcomes.
 
 mod admit;
+mod enforce;
 pub mod request;
 mod response;
 
@@ -149,6 +150,7 @@ fn submit(batch: Batch) -> Wait {
     batch.shard.submit(Submit {
         parts: batch.parts,
         frame_bytes,
+        term: None,
         reply,
     });
     (batch.slots, outcome)

@@ -1,0 +1,142 @@
+//! A node's options: one set of names in the TOML file, in `WEIR_…` variables and as flags.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::options::Options;
+
+/// What a node can be told; a flag wins over its variable, that over the file, that over the default.
+#[derive(clap::Args, Deserialize, Default, Debug)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct NodeArgs {
+    /// Where everything is stored [default: ./weir-data]
+    #[arg(long, env = "WEIR_DATA_DIR", value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Kafka's broker id of this node [default: 0]
+    #[arg(long, env = "WEIR_BROKER_ID", value_name = "ID")]
+    broker_id: Option<i32>,
+    /// Where Kafka clients connect; port 0 picks a free one [default: localhost:9092]
+    #[arg(long, env = "WEIR_KAFKA_LISTEN", value_name = "HOST:PORT")]
+    kafka_listen: Option<String>,
+    /// The address that Kafka clients are told [default: the listen address]
+    #[arg(long, env = "WEIR_KAFKA_ADVERTISE", value_name = "HOST:PORT")]
+    kafka_advertise: Option<String>,
+    /// Where the schema registry listens [default: localhost:8081]
+    #[arg(long, env = "WEIR_REGISTRY_LISTEN", value_name = "HOST:PORT")]
+    registry_listen: Option<String>,
+    /// Where health, metrics and tables are served [default: localhost:8080]
+    #[arg(long, env = "WEIR_HTTP_LISTEN", value_name = "HOST:PORT")]
+    http_listen: Option<String>,
+    /// The rack of this node
+    #[arg(long, env = "WEIR_RACK")]
+    rack: Option<String>,
+    /// Data shards of a new cluster [default: 2]
+    #[arg(long, env = "WEIR_DATA_SHARDS", value_name = "COUNT")]
+    data_shards: Option<u64>,
+    /// Megabytes of recent records kept in memory for readers [default: 16]
+    #[arg(long, env = "WEIR_TAIL_MB", value_name = "MB")]
+    tail_mb: Option<usize>,
+    /// Gigabytes that the write-ahead log may take before producers are throttled [default: 64]
+    #[arg(long, env = "WEIR_WAL_BUDGET_GB", value_name = "GB")]
+    wal_budget_gb: Option<u64>,
+    /// Kafka broker settings of this node, as a table in the file
+    #[arg(skip)]
+    settings: BTreeMap<String, toml::Value>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("cannot read {path}: {source}")]
+    Read {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("{path}: {message}")]
+    Parse { path: PathBuf, message: String },
+}
+
+impl NodeArgs {
+    /// Reads a file of options.
+    pub fn read(path: &Path) -> Result<NodeArgs, ConfigError> {
+        let text = std::fs::read_to_string(path);
+        let text = text.map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        toml::from_str(&text).map_err(|error| ConfigError::Parse {
+            path: path.to_owned(),
+            message: error.to_string(),
+        })
+    }
+
+    /// These options over `base`.
+    pub fn over(self, base: Options) -> Options {
+        let mut options = Options {
+            data_dir: self.data_dir.unwrap_or(base.data_dir),
+            broker_id: self.broker_id.unwrap_or(base.broker_id),
+            kafka_listen: self.kafka_listen.unwrap_or(base.kafka_listen),
+            kafka_advertise: self.kafka_advertise.or(base.kafka_advertise),
+            registry_listen: self.registry_listen.unwrap_or(base.registry_listen),
+            http_listen: self.http_listen.unwrap_or(base.http_listen),
+            rack: self.rack.or(base.rack),
+            data_shards: self.data_shards.unwrap_or(base.data_shards),
+            tail_bytes: self.tail_mb.map_or(base.tail_bytes, |mb| mb << 20),
+            wal_budget_bytes: self
+                .wal_budget_gb
+                .map_or(base.wal_budget_bytes, |gb| gb << 30),
+            ..base
+        };
+        options.settings.extend(
+            self.settings
+                .into_iter()
+                .map(|(name, value)| (name, printed(value))),
+        );
+        options
+    }
+}
+
+/// A TOML value as Kafka's settings are written.
+fn printed(value: toml::Value) -> String {
+    match value {
+        toml::Value::String(text) => text,
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<NodeArgs, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
+        let file =
+            parse("kafka-listen = '127.0.0.1:1'\nbroker-id = 7\n[settings]\n'num.partitions' = 3")
+                .expect("legal");
+        let flags = NodeArgs {
+            kafka_listen: Some("127.0.0.1:2".into()),
+            ..NodeArgs::default()
+        };
+        let options = flags.over(file.over(Options::default()));
+        assert_eq!(options.kafka_listen, "127.0.0.1:2");
+        assert_eq!(options.broker_id, 7);
+        assert_eq!(options.settings["num.partitions"], "3");
+        assert_eq!(options.http_listen, Options::default().http_listen);
+    }
+
+    #[test]
+    fn an_unknown_name_in_the_file_is_an_error_that_lists_the_known_ones() {
+        let error = parse("kafka-listn = 'x:1'")
+            .expect_err("not a name")
+            .to_string();
+        assert!(
+            error.contains("kafka-listn") && error.contains("kafka-listen"),
+            "{error}"
+        );
+    }
+}
