@@ -1,0 +1,17 @@
+//! Kafka as the judge: every case is asked of Kafka and of Weir, and the decoded answers must be equal once ids, times
+//! and addresses are words. What is meant to differ is a list with reasons, [`differences`].
+
+pub mod batches;
+pub mod build;
+pub mod cases;
+pub mod diff;
+pub mod differences;
+pub mod kafka;
+pub mod normal;
+pub mod record;
+pub mod report;
+pub mod run;
+pub mod target;
+pub mod tree;
+pub mod trial;
+pub mod wire;
