@@ -12,6 +12,7 @@ pub mod record;
 pub mod report;
 pub mod run;
 pub mod target;
+pub mod topics;
 pub mod tree;
 pub mod trial;
 pub mod wire;

@@ -9,8 +9,11 @@ use super::trial::Trial;
 mod api_versions;
 mod common;
 mod configs;
+mod create_partitions;
 mod create_topics;
 mod delete_groups;
+mod delete_topics;
+mod describe_cluster;
 mod describe_groups;
 mod fetch;
 mod find_coordinator;
@@ -107,6 +110,12 @@ const APIS: &[(&str, fn(&mut Cases))] = &[
     ("ListGroups", describe_groups::list_cases),
     ("DeleteGroups", delete_groups::cases),
     ("CreateTopics", create_topics::cases),
+    ("DeleteTopics", delete_topics::cases),
+    ("DeleteRecords", delete_topics::record_cases),
+    ("CreatePartitions", create_partitions::cases),
+    ("DescribeCluster", describe_cluster::cases),
+    ("DescribeTopicPartitions", describe_cluster::partition_cases),
+    ("DescribeLogDirs", describe_cluster::log_dir_cases),
     ("DescribeConfigs", configs::describe_cases),
     ("AlterConfigs", configs::alter_cases),
     ("IncrementalAlterConfigs", configs::incremental_cases),

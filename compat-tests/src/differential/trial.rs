@@ -1,24 +1,22 @@
 //! One case played against one broker: its connections, what it asked, and the normalised answers.
 
+use std::fmt::Debug;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
-use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
-use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
-use kafka_protocol::messages::{CreateTopicsRequest, MetadataRequest};
 use kafka_protocol::protocol::Request;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::build::{self, text};
 use super::normal::Normal;
 use super::target::Target;
 use super::tree;
 use super::wire::{self, ANSWER_LIMIT, Connection, Reply};
 use crate::clock;
 
-const LEADER_LIMIT: Duration = Duration::from_secs(20);
+/// How long an answer may take that probably never comes.
+const MOMENT: Duration = Duration::from_secs(3);
 
 /// A request of a case and what the broker said to it.
 #[derive(Debug, Clone)]
@@ -27,14 +25,10 @@ pub struct Step {
     pub answer: Value,
 }
 
-/// A topic that a case made for itself.
-#[derive(Debug, Clone)]
-pub struct Topic {
-    pub name: String,
-    pub id: Uuid,
-    /// The leader epoch of partition 0.
-    pub epoch: i32,
-}
+/// A request whose answer can be shown.
+pub trait Ask: Request<Response: Debug> + Debug {}
+
+impl<R: Request<Response: Debug> + Debug> Ask for R {}
 
 /// A request that was sent and whose answer was not taken yet.
 #[derive(Debug)]
@@ -86,27 +80,12 @@ impl<'a> Trial<'a> {
     }
 
     /// Asks on the first connection and records the answer.
-    pub fn ask<R: Request + std::fmt::Debug>(
-        &mut self,
-        version: i16,
-        request: R,
-    ) -> Result<R::Response>
-    where
-        R::Response: std::fmt::Debug,
-    {
+    pub fn ask<R: Ask>(&mut self, version: i16, request: R) -> Result<R::Response> {
         self.ask_on(0, version, request)
     }
 
     /// Asks on a connection, which is opened at its first use, and records the answer.
-    pub fn ask_on<R: Request + std::fmt::Debug>(
-        &mut self,
-        on: usize,
-        version: i16,
-        request: R,
-    ) -> Result<R::Response>
-    where
-        R::Response: std::fmt::Debug,
-    {
+    pub fn ask_on<R: Ask>(&mut self, on: usize, version: i16, request: R) -> Result<R::Response> {
         let pending = self.send_on(on, version, request)?;
         self.take(pending)
     }
@@ -127,12 +106,24 @@ impl<'a> Trial<'a> {
         })
     }
 
-    pub fn take<R: Request + std::fmt::Debug>(&mut self, pending: Pending<R>) -> Result<R::Response>
-    where
-        R::Response: std::fmt::Debug,
-    {
+    pub fn take<R: Ask>(&mut self, pending: Pending<R>) -> Result<R::Response> {
+        self.take_within(pending, ANSWER_LIMIT)?
+            .context("nothing was answered")
+    }
+
+    /// Asks what may never be answered, on a connection of its own, and waits only a moment.
+    pub fn ask_briefly<R: Ask>(&mut self, version: i16, request: R) -> Result<()> {
+        let pending = self.send_on(1, version, request)?;
+        self.take_within(pending, MOMENT).map(drop)
+    }
+
+    fn take_within<R: Ask>(
+        &mut self,
+        pending: Pending<R>,
+        limit: Duration,
+    ) -> Result<Option<R::Response>> {
         let shown = format!("v{} {:?}", pending.version, pending.request);
-        match self.connection(pending.connection)?.receive(ANSWER_LIMIT)? {
+        let (answer, body) = match self.connection(pending.connection)?.receive(limit)? {
             Reply::Frame(frame) => {
                 let decoded = wire::decode::<R>(pending.version, pending.correlation, frame)
                     .with_context(|| format!("the answer to {shown}"))?;
@@ -140,17 +131,13 @@ impl<'a> Trial<'a> {
                 if decoded.trailing_bytes > 0 {
                     answer["trailing_bytes"] = json!(decoded.trailing_bytes);
                 }
-                self.record(shown, answer);
-                Ok(decoded.body)
+                (answer, Some(decoded.body))
             }
-            Reply::Closed => self.stop(shown, "closed the connection"),
-            Reply::Silent => self.stop(shown, "no answer"),
-        }
-    }
-
-    fn stop<T>(&mut self, request: String, what: &str) -> Result<T> {
-        self.record(request, json!(what));
-        bail!("the broker: {what}")
+            Reply::Closed => (json!("closed the connection"), None),
+            Reply::Silent => (json!("no answer"), None),
+        };
+        self.record(shown, answer);
+        Ok(body)
     }
 
     /// Asks without recording, for what a case needs before its question.
@@ -226,82 +213,7 @@ impl<'a> Trial<'a> {
         Ok(())
     }
 
-    /// Makes a topic of the case's own and waits until every partition has a leader.
-    pub fn topic(&mut self, label: &str, partitions: i32) -> Result<Topic> {
-        self.topic_with(label, partitions, &[])
+    pub(super) fn learn(&mut self, id: Uuid, name: &str, epochs: impl IntoIterator<Item = i32>) {
+        self.normal.learn_topic(&id.to_string(), name, epochs);
     }
-
-    pub fn topic_with(
-        &mut self,
-        label: &str,
-        partitions: i32,
-        configs: &[(&str, &str)],
-    ) -> Result<Topic> {
-        let name = self.name(label);
-        let config = |(key, value): &(&str, &str)| {
-            CreatableTopicConfig::default()
-                .with_name(text(key))
-                .with_value(Some(text(value)))
-        };
-        let topic = CreatableTopic::default()
-            .with_name(build::topic(&name))
-            .with_num_partitions(partitions)
-            .with_replication_factor(1)
-            .with_configs(configs.iter().map(config).collect());
-        let request = CreateTopicsRequest::default()
-            .with_topics(vec![topic])
-            .with_timeout_ms(20_000);
-        let made = self.quietly(5, &request)?;
-        let result = made.topics.first().context("no answer about the topic")?;
-        if result.error_code != 0 {
-            bail!(
-                "setting up topic {name}: error {} {:?}",
-                result.error_code,
-                result.error_message
-            );
-        }
-        self.led_topic(&name, partitions)
-    }
-
-    /// Waits until every partition of a topic has a leader and learns its id and epochs.
-    pub fn led_topic(&mut self, name: &str, partitions: i32) -> Result<Topic> {
-        let asked = MetadataRequestTopic::default().with_name(Some(build::topic(name)));
-        let request = MetadataRequest::default()
-            .with_topics(Some(vec![asked]))
-            .with_allow_auto_topic_creation(false);
-        let led = clock::wait_for(LEADER_LIMIT, Duration::from_millis(5), || {
-            self.quietly(12, &request)
-                .map(|answer| led(answer.topics, partitions))
-                .transpose()
-        });
-        let topic = led.with_context(|| format!("topic {name} has no leaders"))??;
-        let epochs = topic
-            .partitions
-            .iter()
-            .map(|partition| partition.leader_epoch);
-        self.normal
-            .learn_topic(&topic.topic_id.to_string(), name, epochs);
-        let first = topic
-            .partitions
-            .iter()
-            .find(|partition| partition.partition_index == 0);
-        let epoch = first.context("no partition 0")?.leader_epoch;
-        Ok(Topic {
-            name: name.to_string(),
-            id: topic.topic_id,
-            epoch,
-        })
-    }
-}
-
-type MetadataTopic = kafka_protocol::messages::metadata_response::MetadataResponseTopic;
-
-fn led(topics: Vec<MetadataTopic>, partitions: i32) -> Option<MetadataTopic> {
-    let topic = topics.into_iter().next()?;
-    let led = topic
-        .partitions
-        .iter()
-        .filter(|partition| partition.leader_id.0 >= 0)
-        .count();
-    (topic.error_code == 0 && led == usize::try_from(partitions).ok()?).then_some(topic)
 }

@@ -13,7 +13,8 @@ use kafka_protocol::messages::{
 
 use crate::differential::batches::Batch;
 use crate::differential::build;
-use crate::differential::trial::{Topic, Trial};
+use crate::differential::topics::Topic;
+use crate::differential::trial::Trial;
 
 /// From this version on a Produce request names topics by id.
 pub const PRODUCE_BY_ID: i16 = 13;

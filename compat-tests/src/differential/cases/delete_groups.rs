@@ -14,7 +14,8 @@ use super::Cases;
 use super::common::nowhere;
 use super::members::{committed, join, joined_with, protocol, stable, subscription, synced};
 use crate::differential::build::{self, group, text};
-use crate::differential::trial::{Topic, Trial};
+use crate::differential::topics::Topic;
+use crate::differential::trial::Trial;
 
 const ALL: RangeInclusive<i16> = 0..=2;
 

@@ -15,7 +15,8 @@ use super::common::{
 use crate::clock;
 use crate::differential::batches::{CODECS, batch, one, record, several};
 use crate::differential::build::text;
-use crate::differential::trial::{Topic, Trial};
+use crate::differential::topics::Topic;
+use crate::differential::trial::Trial;
 
 mod sessions;
 

@@ -12,7 +12,8 @@ use super::Cases;
 use super::common::{append, nowhere, trim};
 use crate::differential::batches::several;
 use crate::differential::build::{self, CONSUMER};
-use crate::differential::trial::{Topic, Trial};
+use crate::differential::topics::Topic;
+use crate::differential::trial::Trial;
 
 const ALL: RangeInclusive<i16> = 2..=4;
 const UNDEFINED: i32 = -1;

@@ -10,7 +10,8 @@ use super::Cases;
 use super::common::{BAD_NAMES, append, nowhere, trim};
 use crate::differential::batches::{Batch, CODECS, Codec, PAST_MS, Record, batch, record, several};
 use crate::differential::build::{self, CONSUMER};
-use crate::differential::trial::{Topic, Trial};
+use crate::differential::topics::Topic;
+use crate::differential::trial::Trial;
 
 const ALL: RangeInclusive<i16> = 1..=10;
 /// The first, one in between and the last, for what is about the log more than the request.

@@ -16,7 +16,8 @@ use kafka_protocol::messages::{
 
 use crate::clock;
 use crate::differential::build::{self, group, text};
-use crate::differential::trial::{Topic, Trial};
+use crate::differential::topics::Topic;
+use crate::differential::trial::Trial;
 
 pub const SESSION_MS: i32 = 30_000;
 const MEMBER_ID_REQUIRED: i16 = 79;

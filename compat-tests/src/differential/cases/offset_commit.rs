@@ -10,7 +10,7 @@ use super::members::{
     Member, await_state, commit, join, joined, joined_with, stable, stable_static,
 };
 use crate::differential::build::text;
-use crate::differential::trial::Topic;
+use crate::differential::topics::Topic;
 
 const ALL: RangeInclusive<i16> = 2..=9;
 const HAS_RETENTION: RangeInclusive<i16> = 2..=4;

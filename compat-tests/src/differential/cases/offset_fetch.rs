@@ -12,7 +12,8 @@ use super::Cases;
 use super::common::{delete, nowhere};
 use super::members::{commit, committed, stable};
 use crate::differential::build::{self, group, text};
-use crate::differential::trial::{Topic, Trial};
+use crate::differential::topics::Topic;
+use crate::differential::trial::Trial;
 
 const ALL: RangeInclusive<i16> = 1..=9;
 const HAS_ALL_TOPICS: RangeInclusive<i16> = 2..=9;

@@ -2,7 +2,6 @@
 
 use std::ops::RangeInclusive;
 
-
 use super::Cases;
 use super::members::{
     Member, await_state, join, joined, joined_with, member_of, stable, stable_static,

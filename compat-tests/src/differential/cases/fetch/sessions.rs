@@ -12,7 +12,8 @@ use crate::differential::cases::Cases;
 use crate::differential::cases::common::{
     FETCH_BY_ID, append, delete, fetch, fetch_partition, fetch_topic, nowhere, trim,
 };
-use crate::differential::trial::{Topic, Trial};
+use crate::differential::topics::Topic;
+use crate::differential::trial::Trial;
 
 const HAS_SESSIONS: RangeInclusive<i16> = 7..=17;
 const SESSIONLESS: i32 = -1;

@@ -1,0 +1,134 @@
+//! Topics that a case makes for itself.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
+use kafka_protocol::messages::{CreateTopicsRequest, ListOffsetsRequest, MetadataRequest};
+use uuid::Uuid;
+
+use super::build::{self, CONSUMER, text};
+use super::trial::Trial;
+use crate::clock;
+
+const LEADER_LIMIT: Duration = Duration::from_secs(60);
+const STEP: Duration = Duration::from_millis(5);
+const LATEST: i64 = -1;
+
+#[derive(Debug, Clone)]
+pub struct Topic {
+    pub name: String,
+    pub id: Uuid,
+    /// The leader epoch of partition 0.
+    pub epoch: i32,
+}
+
+impl Trial<'_> {
+    /// Makes a topic of the case's own and waits until every partition is led.
+    pub fn topic(&mut self, label: &str, partitions: i32) -> Result<Topic> {
+        self.topic_with(label, partitions, &[])
+    }
+
+    pub fn topic_with(
+        &mut self,
+        label: &str,
+        partitions: i32,
+        configs: &[(&str, &str)],
+    ) -> Result<Topic> {
+        let name = self.name(label);
+        let config = |(key, value): &(&str, &str)| {
+            CreatableTopicConfig::default()
+                .with_name(text(key))
+                .with_value(Some(text(value)))
+        };
+        let topic = CreatableTopic::default()
+            .with_name(build::topic(&name))
+            .with_num_partitions(partitions)
+            .with_replication_factor(1)
+            .with_configs(configs.iter().map(config).collect());
+        let request = CreateTopicsRequest::default()
+            .with_topics(vec![topic])
+            .with_timeout_ms(60_000);
+        let made = self.quietly(5, &request)?;
+        let result = made.topics.first().context("no answer about the topic")?;
+        if result.error_code != 0 {
+            bail!(
+                "setting up topic {name}: error {} {:?}",
+                result.error_code,
+                result.error_message
+            );
+        }
+        self.led_topic(&name, partitions)
+    }
+
+    /// Waits until every partition of a topic is led, and learns its id and epochs.
+    pub fn led_topic(&mut self, name: &str, partitions: i32) -> Result<Topic> {
+        let known = clock::wait_for(LEADER_LIMIT, STEP, || {
+            self.with_leaders(name, partitions).transpose()
+        });
+        let topic = known.with_context(|| format!("topic {name} has no leaders"))??;
+        let led = clock::wait_for(LEADER_LIMIT, STEP, || {
+            self.serves(name, partitions).transpose()
+        });
+        led.with_context(|| format!("topic {name} is not served by its leaders"))??;
+        let epochs = topic
+            .partitions
+            .iter()
+            .map(|partition| partition.leader_epoch);
+        self.learn(topic.topic_id, name, epochs);
+        let first = topic
+            .partitions
+            .iter()
+            .find(|partition| partition.partition_index == 0);
+        let epoch = first.context("no partition 0")?.leader_epoch;
+        Ok(Topic {
+            name: name.to_string(),
+            id: topic.topic_id,
+            epoch,
+        })
+    }
+
+    /// The topic once the metadata names a leader of each partition.
+    fn with_leaders(
+        &mut self,
+        name: &str,
+        partitions: i32,
+    ) -> Result<Option<MetadataResponseTopic>> {
+        let asked = MetadataRequestTopic::default().with_name(Some(build::topic(name)));
+        let request = MetadataRequest::default()
+            .with_topics(Some(vec![asked]))
+            .with_allow_auto_topic_creation(false);
+        let Some(topic) = self.quietly(12, &request)?.topics.into_iter().next() else {
+            return Ok(None);
+        };
+        let led = topic
+            .partitions
+            .iter()
+            .filter(|partition| partition.leader_id.0 >= 0)
+            .count();
+        Ok((topic.error_code == 0 && led == usize::try_from(partitions)?).then_some(topic))
+    }
+
+    /// Whether the leaders know that they lead: Kafka publishes a leader shortly before it serves.
+    fn serves(&mut self, name: &str, partitions: i32) -> Result<Option<()>> {
+        let partition = |index| {
+            ListOffsetsPartition::default()
+                .with_partition_index(index)
+                .with_timestamp(LATEST)
+        };
+        let asked = ListOffsetsTopic::default()
+            .with_name(build::topic(name))
+            .with_partitions((0..partitions).map(partition).collect());
+        let request = ListOffsetsRequest::default()
+            .with_replica_id(CONSUMER)
+            .with_topics(vec![asked]);
+        let answer = self.quietly(5, &request)?;
+        let mut partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
+        Ok(partitions
+            .all(|partition| partition.error_code == 0)
+            .then_some(()))
+    }
+}
