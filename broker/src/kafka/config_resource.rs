@@ -1,7 +1,9 @@
 //! What DescribeConfigs, AlterConfigs and IncrementalAlterConfigs are about: topics and brokers.
 
 use super::error::{ErrorCode, KafkaError};
+use crate::meta::config::ConfigError;
 use crate::meta::decide::configs::Alter;
+use crate::meta::decide::topics::TopicError;
 use crate::meta::{Admin, AdminError};
 
 /// The resource types that have settings here, with Kafka's numbers. It has more: loggers, client metrics, groups.
@@ -55,6 +57,7 @@ pub async fn alter(
         .alter_broker(broker, alters, replace, validate_only)
         .await;
     changed.map_err(|error| match error {
+        AdminError::Topic(TopicError::Config(ConfigError::NotAList { .. })) => error.into(),
         // Kafka's brokers call their own bad settings a bad request.
         AdminError::Topic(error) => KafkaError::new(ErrorCode::InvalidRequest, error.to_string()),
         error => error.into(),

@@ -206,24 +206,22 @@ fn place(layers: Layers<'_>, new: &NewTopic) -> Result<Vec<PartitionPlace>, Topi
             .map(|shard| PartitionPlace { shard, epoch_base })
             .collect());
     }
-    match new.replication_factor {
-        -1 => {}
-        factor if factor < 1 => return Err(TopicError::InvalidReplicationFactor(factor)),
-        factor => {
-            let brokers = state.nodes().len();
-            if factor as usize > brokers {
-                return Err(TopicError::TooFewBrokers {
-                    asked: factor,
-                    brokers,
-                });
-            }
-        }
+    let factor = new.replication_factor;
+    if factor < 1 && factor != -1 {
+        return Err(TopicError::InvalidReplicationFactor(factor));
     }
     let count = match new.partitions {
         -1 => layers.broker_int("num.partitions"),
         count if count < 1 => return Err(TopicError::InvalidPartitionCount(count)),
         count => i64::from(count),
     };
+    let brokers = state.nodes().len();
+    if usize::try_from(factor).is_ok_and(|factor| factor > brokers) {
+        return Err(TopicError::TooFewBrokers {
+            asked: factor,
+            brokers,
+        });
+    }
     if count > MAX_NEW_PARTITIONS {
         return Err(TopicError::TooMany(count));
     }
