@@ -19,6 +19,14 @@ pub enum ReasonCode {
     UnusableSchema,
     /// The payload is no value of the schema.
     DoesNotFit,
+    /// A key without bytes, which clients place at random, in a table of several partitions.
+    EmptyKey,
+    /// A table's key in another form than the one that its partitioning needs.
+    NotCanonical,
+    /// A column stands in key and value and differs.
+    KeyDiffers,
+    /// No partitioner of the table's clients places the key in this partition.
+    Misplaced,
 }
 
 impl ReasonCode {
@@ -30,6 +38,10 @@ impl ReasonCode {
             ReasonCode::NotInSubject => "not_in_subject",
             ReasonCode::UnusableSchema => "unusable_schema",
             ReasonCode::DoesNotFit => "does_not_fit",
+            ReasonCode::EmptyKey => "empty_key",
+            ReasonCode::NotCanonical => "not_canonical",
+            ReasonCode::KeyDiffers => "key_differs",
+            ReasonCode::Misplaced => "misplaced",
         }
     }
 }

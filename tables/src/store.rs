@@ -1,0 +1,208 @@
+//! The rows of one shard's tables, in one RocksDB that exists from the shard's first table on.
+//!
+//! RocksDB's own log is off: the rows are a fold of the partitions' logs, and what a crash takes is folded
+//! again. Rows, counts and applied offsets share one column family, since without a log RocksDB keeps
+//! batches whole within a column family only.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use parking_lot::Mutex;
+use rocksdb::{
+    AsColumnFamilyRef, DB, FlushOptions, ReadOptions, ReadTier, WriteBatch, WriteOptions,
+};
+
+use crate::def::TableId;
+use crate::keys::bucket::{self, BucketState};
+use crate::keys::{self, TABLE_KINDS};
+
+mod budget;
+mod fold;
+mod read;
+mod scan;
+
+pub use budget::Budget;
+pub use fold::{FoldError, Folded, MAX_DECOMPRESSED_BYTES};
+pub use read::StoredRow;
+pub use scan::{ScanEnd, ScanRange, ScanSource, scan};
+
+const COLUMN_FAMILY: &str = "default";
+
+/// A failure of the store itself: the disk, or bytes that are not what was written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("cannot create the directory {path}: {source}")]
+    CreateDir {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("rows in {path}: {source}")]
+    Open {
+        path: PathBuf,
+        source: rocksdb::Error,
+    },
+    #[error(transparent)]
+    RocksDb(#[from] rocksdb::Error),
+    #[error(transparent)]
+    BadRow(#[from] crate::row::BadRow),
+    #[error("the stored state of table {table} bucket {bucket} is damaged")]
+    BadBucketState { table: TableId, bucket: u32 },
+}
+
+/// The rows of one shard's tables.
+pub struct Tables {
+    dir: PathBuf,
+    budget: Budget,
+    db: OnceLock<DB>,
+    /// Held while the database is opened.
+    opening: Mutex<()>,
+}
+
+impl Tables {
+    /// Opens the rows in `dir` if there are any; else the first fold creates them.
+    pub fn open(dir: impl Into<PathBuf>, budget: Budget) -> Result<Self, StoreError> {
+        let tables = Self {
+            dir: dir.into(),
+            budget,
+            db: OnceLock::new(),
+            opening: Mutex::new(()),
+        };
+        if tables.dir.join("CURRENT").exists() {
+            tables.db_or_create()?;
+        }
+        Ok(tables)
+    }
+
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// `None` before the first fold.
+    fn db(&self) -> Option<&DB> {
+        self.db.get()
+    }
+
+    fn db_or_create(&self) -> Result<&DB, StoreError> {
+        let _opening = self.opening.lock();
+        if let Some(db) = self.db.get() {
+            return Ok(db);
+        }
+        std::fs::create_dir_all(&self.dir).map_err(|source| StoreError::CreateDir {
+            path: self.dir.clone(),
+            source,
+        })?;
+        let db = DB::open_cf_descriptors(
+            &self.budget.options(),
+            &self.dir,
+            [rocksdb::ColumnFamilyDescriptor::new(
+                COLUMN_FAMILY,
+                self.budget.options(),
+            )],
+        )
+        .map_err(|source| StoreError::Open {
+            path: self.dir.clone(),
+            source,
+        })?;
+        Ok(self.db.get_or_init(|| db))
+    }
+
+    /// How far a bucket has been folded, and its number of rows. A bucket that was never folded is empty.
+    pub fn bucket_state(&self, table: TableId, bucket: u32) -> Result<BucketState, StoreError> {
+        self.bucket_state_with(table, bucket, &ReadOptions::default())
+    }
+
+    /// The applied offset that a crash leaves: everything below it is on disk.
+    pub fn durably_flushed_offset(&self, table: TableId, bucket: u32) -> Result<i64, StoreError> {
+        let mut options = ReadOptions::default();
+        options.set_read_tier(ReadTier::Persisted);
+        Ok(self.bucket_state_with(table, bucket, &options)?.applied)
+    }
+
+    fn bucket_state_with(
+        &self,
+        table: TableId,
+        bucket: u32,
+        options: &ReadOptions,
+    ) -> Result<BucketState, StoreError> {
+        let Some(db) = self.db() else {
+            return Ok(BucketState::default());
+        };
+        match db.get_pinned_opt(bucket::encode(table, bucket), options)? {
+            None => Ok(BucketState::default()),
+            Some(value) => {
+                BucketState::decode(&value).ok_or(StoreError::BadBucketState { table, bucket })
+            }
+        }
+    }
+
+    /// Writes what is in memory to disk and returns when it is there.
+    pub fn flush(&self) -> Result<(), StoreError> {
+        let Some(db) = self.db() else { return Ok(()) };
+        let mut options = FlushOptions::default();
+        options.set_wait(true);
+        db.flush_opt(&options)?;
+        Ok(())
+    }
+
+    /// Drops every row of a table. The id is never used again, so a drop that a crash takes back leaves
+    /// bytes that nobody reads, until [`Tables::retain`].
+    pub fn drop_table(&self, table: TableId) -> Result<(), StoreError> {
+        let Some(db) = self.db() else { return Ok(()) };
+        let mut batch = WriteBatch::default();
+        for kind in TABLE_KINDS {
+            let (from, to) = keys::table_range(kind, table);
+            batch.delete_range(from, to);
+        }
+        db.write_opt(batch, &unlogged())?;
+        Ok(())
+    }
+
+    /// Drops what is left of tables that are not in `live`, and returns them.
+    pub fn retain(&self, live: &BTreeSet<TableId>) -> Result<Vec<TableId>, StoreError> {
+        let residue: Vec<TableId> = self
+            .stored_tables()?
+            .into_iter()
+            .filter(|t| !live.contains(t))
+            .collect();
+        for table in &residue {
+            self.drop_table(*table)?;
+        }
+        Ok(residue)
+    }
+
+    /// The tables that have a bucket here, in order.
+    fn stored_tables(&self) -> Result<Vec<TableId>, StoreError> {
+        let Some(db) = self.db() else {
+            return Ok(Vec::new());
+        };
+        let mut tables = Vec::new();
+        let mut cursor = db.raw_iterator();
+        cursor.seek([bucket::KIND]);
+        while let Some((table, _)) = cursor.key().and_then(bucket::decode) {
+            tables.push(table);
+            let (_, next) = keys::table_range(bucket::KIND, table);
+            cursor.seek(next);
+        }
+        cursor.status()?;
+        Ok(tables)
+    }
+}
+
+fn unlogged() -> WriteOptions {
+    let mut options = WriteOptions::default();
+    options.disable_wal(true);
+    options
+}
+
+/// The column family that holds everything.
+fn column_family(db: &DB) -> impl AsColumnFamilyRef + '_ {
+    db.cf_handle(COLUMN_FAMILY).expect("opened with it")
+}
+
+#[cfg(test)]
+mod tests;
