@@ -65,11 +65,11 @@ pub struct WalUsage {
     /// Bytes of all files from the oldest one that is still needed.
     pub live_bytes: u64,
     pub budget_bytes: u64,
-    /// Bytes that wait for the writer's next group.
-    pub queued_bytes: u64,
     pub files: usize,
     /// Everything before this position survives a power loss.
     pub durable: WalPos,
+    /// The end of what was handed to the writer; what lies between is queued or being written.
+    pub submitted: WalPos,
 }
 
 /// Why the WAL no longer takes records.
@@ -193,9 +193,9 @@ impl Wal {
         WalUsage {
             live_bytes,
             budget_bytes: self.config.budget_bytes,
-            queued_bytes: self.queue.queued_bytes(),
             files,
             durable: self.durable(),
+            submitted: self.queue.submitted(),
         }
     }
 

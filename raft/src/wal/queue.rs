@@ -135,14 +135,9 @@ impl Queue {
         self.written.notify_all();
     }
 
-    /// Bytes that the writer has not taken yet.
-    pub fn queued_bytes(&self) -> u64 {
-        let state = self.state.lock();
-        let len = |item: &Item| match item {
-            Item::Write { record, .. } => u64::from(record_len(record.body.len() as u32)),
-            Item::Roll { .. } | Item::Done(_) => 0,
-        };
-        state.items.iter().map(len).sum()
+    /// The position after the last record that was submitted.
+    pub fn submitted(&self) -> WalPos {
+        self.state.lock().tail
     }
 
     /// Waits for work. After `idle` without any, the work is a watermark, once.
