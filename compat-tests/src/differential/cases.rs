@@ -49,7 +49,7 @@ impl Case {
         format!("{}/{}/v{}", self.api, self.name, self.version)
     }
 
-    /// The prefix of the topics and groups that the case makes: a legal topic name.
+    /// What follows the run's own mark in the topics and groups that the case makes: legal in a topic name.
     pub fn slug(&self) -> String {
         let legal = |c: char| {
             if c.is_ascii_alphanumeric() {

@@ -17,7 +17,7 @@ const THREE_DAYS_MS: i64 = 3 * 24 * 3600 * 1000;
 const ZERO_ID: &str = "00000000-0000-0000-0000-000000000000";
 const ID_CHARS: usize = ZERO_ID.len();
 /// The first of these fields that an entry carries names it.
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 11] = [
     "name",
     "topic",
     "topic_name",
@@ -26,6 +26,7 @@ const NAMES: [&str; 10] = [
     "resource_name",
     "key",
     "member_id",
+    "group_instance_id",
     "log_dir",
     "reason",
 ];
@@ -231,20 +232,23 @@ fn named(entries: Vec<Value>) -> Value {
 
 fn name_of(entry: &Value) -> Option<String> {
     let entry = entry.as_object()?;
-    let text = |field: &&str| {
-        entry
-            .get(*field)?
-            .as_str()
-            .filter(|text| !text.is_empty() && *text != "<no id>")
-    };
+    let text = |field: &&str| entry.get(*field)?.as_str();
     let number = |field: &&str| match entry.get(*field)? {
         Value::Number(number) => Some(number.to_string()),
         Value::String(word) => Some(word.clone()),
         _ => None,
     };
-    let name = NAMES.iter().find_map(text).map(str::to_string);
-    name.or_else(|| NUMBERS.iter().find_map(number))
-        .or_else(|| entry.contains_key("name").then(|| "<no name>".into()))
+    if let Some(name) = NAMES
+        .iter()
+        .filter_map(text)
+        .find(|text| !text.is_empty() && *text != "<no id>")
+    {
+        return Some(name.to_string());
+    }
+    if NAMES.iter().any(|field| entry.contains_key(*field)) {
+        return Some("<no name>".into());
+    }
+    NUMBERS.iter().find_map(number)
 }
 
 fn error_name(code: i64) -> Value {
@@ -283,6 +287,7 @@ mod tests {
             advertised: ("127.0.0.1".into(), 9092),
             broker_id: 7,
             cluster_id: "cluster".into(),
+            mark: "0".into(),
         }
     }
 

@@ -58,6 +58,20 @@ pub struct Options {
     pub show: bool,
 }
 
+impl Default for Options {
+    /// Every case, of nobody but a fresh Kafka.
+    fn default() -> Options {
+        Options {
+            subject: Subject::Nobody,
+            judge: Judge::Live,
+            only: "*".into(),
+            jobs: 4,
+            record: false,
+            show: false,
+        }
+    }
+}
+
 /// A case as one broker answered it.
 #[derive(Debug, Clone, Default)]
 struct Played {
@@ -236,7 +250,7 @@ fn take<'c>(next: &AtomicUsize, cases: &'c [Case]) -> Option<(usize, &'c Case)> 
 
 fn play(target: &Target, case: &Case) -> Played {
     let started = clock::now_ms();
-    let mut trial = Trial::new(target, case.slug());
+    let mut trial = Trial::new(target, format!("{}-{}", target.mark, case.slug()));
     if let Err(error) = (case.play)(&mut trial, case.version) {
         trial.record("the case".into(), json!(format!("stopped: {error:#}")));
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use kafka_protocol::messages::{
     FindCoordinatorRequest, InitProducerIdRequest, MetadataRequest, OffsetFetchRequest, ProducerId,
+    TransactionalId,
 };
 use kafka_protocol::protocol::Request;
 
@@ -13,6 +14,8 @@ use super::build::{group, text};
 use super::wire::{self, Connection, Reply};
 use crate::clock;
 
+/// Coordinator load in progress, coordinator not available, not coordinator.
+const STARTING: [i16; 3] = [14, 15, 16];
 const WARM_LIMIT: Duration = Duration::from_secs(180);
 
 /// What the answers of one broker are full of and the other's are not.
@@ -23,6 +26,8 @@ pub struct Target {
     pub advertised: (String, i32),
     pub broker_id: i32,
     pub cluster_id: String,
+    /// Begins every name that this run makes there, so that a broker can be asked again.
+    pub mark: String,
 }
 
 impl Target {
@@ -63,13 +68,30 @@ fn meet_once(name: &'static str, address: SocketAddr) -> Result<Option<Target>> 
     if ask(&mut connection, 4, &producer)?.error_code != 0 {
         return Ok(None);
     }
+    if !transactions_are_settled(&mut connection)? {
+        return Ok(None);
+    }
     Ok(Some(Target {
         name,
         address,
         advertised: (broker.host.to_string(), broker.port),
         broker_id: broker.node_id.0,
         cluster_id: metadata.cluster_id.unwrap_or_default().to_string(),
+        mark: format!("{:06x}", clock::now_ms() & 0xff_ffff),
     }))
+}
+
+/// Whether a transactional id gets an answer for good: either it is served or it is refused.
+fn transactions_are_settled(connection: &mut Connection) -> Result<bool> {
+    let settled = |error: i16| !STARTING.contains(&error);
+    let coordinator = FindCoordinatorRequest::default()
+        .with_key(text("warm"))
+        .with_key_type(1);
+    let producer = InitProducerIdRequest::default()
+        .with_transactional_id(Some(TransactionalId(text("warm"))))
+        .with_transaction_timeout_ms(60_000);
+    Ok(settled(ask(connection, 3, &coordinator)?.error_code)
+        && settled(ask(connection, 4, &producer)?.error_code))
 }
 
 fn ask<R: Request>(connection: &mut Connection, version: i16, request: &R) -> Result<R::Response> {

@@ -7,7 +7,9 @@ use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableT
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
-use kafka_protocol::messages::{CreateTopicsRequest, ListOffsetsRequest, MetadataRequest};
+use kafka_protocol::messages::{
+    CreateTopicsRequest, DeleteTopicsRequest, ListOffsetsRequest, MetadataRequest,
+};
 use uuid::Uuid;
 
 use super::build::{self, CONSUMER, text};
@@ -52,7 +54,7 @@ impl Trial<'_> {
         let request = CreateTopicsRequest::default()
             .with_topics(vec![topic])
             .with_timeout_ms(60_000);
-        let made = self.quietly(5, &request)?;
+        let made = self.quietly(7, &request)?;
         let result = made.topics.first().context("no answer about the topic")?;
         if result.error_code != 0 {
             bail!(
@@ -61,13 +63,18 @@ impl Trial<'_> {
                 result.error_message
             );
         }
-        self.led_topic(&name, partitions)
+        self.await_led(&name, partitions, Some(result.topic_id))
     }
 
     /// Waits until every partition of a topic is led, and learns its id and epochs.
     pub fn led_topic(&mut self, name: &str, partitions: i32) -> Result<Topic> {
+        self.await_led(name, partitions, None)
+    }
+
+    /// The same, past a topic of that name that went before the one of this id.
+    fn await_led(&mut self, name: &str, partitions: i32, id: Option<Uuid>) -> Result<Topic> {
         let known = clock::wait_for(LEADER_LIMIT, STEP, || {
-            self.with_leaders(name, partitions).transpose()
+            self.with_leaders(name, partitions, id).transpose()
         });
         let topic = known.with_context(|| format!("topic {name} has no leaders"))??;
         let led = clock::wait_for(LEADER_LIMIT, STEP, || {
@@ -96,6 +103,7 @@ impl Trial<'_> {
         &mut self,
         name: &str,
         partitions: i32,
+        id: Option<Uuid>,
     ) -> Result<Option<MetadataResponseTopic>> {
         let asked = MetadataRequestTopic::default().with_name(Some(build::topic(name)));
         let request = MetadataRequest::default()
@@ -109,7 +117,34 @@ impl Trial<'_> {
             .iter()
             .filter(|partition| partition.leader_id.0 >= 0)
             .count();
-        Ok((topic.error_code == 0 && led == usize::try_from(partitions)?).then_some(topic))
+        let is_new = id.is_none_or(|id| id == topic.topic_id);
+        Ok(
+            (topic.error_code == 0 && is_new && led == usize::try_from(partitions)?)
+                .then_some(topic),
+        )
+    }
+
+    /// Deletes a topic and waits until nobody serves it; it must succeed.
+    pub fn delete(&mut self, topic: &Topic) -> Result<()> {
+        let names = vec![build::topic(&topic.name)];
+        let request = DeleteTopicsRequest::default()
+            .with_topic_names(names)
+            .with_timeout_ms(60_000);
+        match self.quietly(5, &request)?.responses[0].error_code {
+            0 => {}
+            error => bail!("setting up: deleting {}: error {error}", topic.name),
+        }
+        let gone = clock::wait_for(LEADER_LIMIT, STEP, || match self.serves(&topic.name, 1) {
+            Ok(served) => served.is_none().then_some(Ok(())),
+            Err(error) => Some(Err(error)),
+        });
+        gone.with_context(|| format!("topic {} does not go", topic.name))?
+    }
+
+    /// Waits until every change that was answered is visible: a new topic comes after them all.
+    pub fn settle(&mut self) -> Result<()> {
+        let label = format!("settled-{}", self.steps_so_far());
+        self.topic(&label, 1).map(drop)
     }
 
     /// Whether the leaders know that they lead: Kafka publishes a leader shortly before it serves.

@@ -65,6 +65,10 @@ impl<'a> Trial<'a> {
         self.steps
     }
 
+    pub(super) fn steps_so_far(&self) -> usize {
+        self.steps.len()
+    }
+
     /// A name that only this case uses.
     pub fn name(&self, label: &str) -> String {
         format!("{}-{label}", self.slug)

@@ -8,7 +8,7 @@ use kafka_protocol::messages::delete_records_request::{
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
-    DeleteRecordsRequest, DeleteTopicsRequest, FetchRequest, InitProducerIdRequest, ProduceRequest,
+    DeleteRecordsRequest, FetchRequest, InitProducerIdRequest, ProduceRequest,
 };
 
 use crate::differential::batches::Batch;
@@ -156,17 +156,6 @@ pub fn trim(t: &mut Trial, topic: &Topic, offset: i64) -> Result<()> {
     match answer.topics[0].partitions[0].error_code {
         0 => Ok(()),
         error => bail!("setting up: trimming {}: error {error}", topic.name),
-    }
-}
-
-/// Deletes a topic; it must succeed.
-pub fn delete(t: &mut Trial, topic: &Topic) -> Result<()> {
-    let request = DeleteTopicsRequest::default()
-        .with_topic_names(vec![build::topic(&topic.name)])
-        .with_timeout_ms(10_000);
-    match t.quietly(5, &request)?.responses[0].error_code {
-        0 => Ok(()),
-        error => bail!("setting up: deleting {}: error {error}", topic.name),
     }
 }
 

@@ -253,6 +253,7 @@ fn describe(t: &mut Trial, v: i16, resources: &[Described], synonyms: bool) -> R
 /// Records a topic's settings that are not defaults.
 fn show(t: &mut Trial, topic: &str) -> Result<()> {
     const DYNAMIC_TOPIC_CONFIG: i8 = 1;
+    t.settle()?;
     let mut answer = t.quietly(4, &describing(&[(TOPIC, topic, None)]))?;
     let Some(result) = answer.results.first_mut() else {
         bail!("no answer about {topic}")
@@ -347,11 +348,9 @@ pub fn alter_cases(c: &mut Cases) {
     c.each("a topic twice", ALTERS, |t, v| {
         let topic = t.topic("t", 1)?;
         let (one, two): (&[_], &[_]) = (&[("flush.ms", Some("3"))], &[("flush.ms", Some("4"))]);
-        alter(
-            t,
+        t.ask_briefly(
             v,
-            &[(TOPIC, &topic.name, one), (TOPIC, &topic.name, two)],
-            false,
+            altering(&[(TOPIC, &topic.name, one), (TOPIC, &topic.name, two)]),
         )
     });
     c.each("no resources", ALTERS, |t, v| alter(t, v, &[], false));
@@ -409,7 +408,7 @@ fn wrong_resources(
 /// A resource's type and name, and its new settings.
 type Altered<'a> = (i8, &'a str, &'a [(&'a str, Option<&'a str>)]);
 
-fn alter(t: &mut Trial, v: i16, resources: &[Altered], validate_only: bool) -> Result<()> {
+fn altering(resources: &[Altered]) -> AlterConfigsRequest {
     let config = |(name, value): &(&str, Option<&str>)| {
         full::AlterableConfig::default()
             .with_name(text(name))
@@ -421,13 +420,11 @@ fn alter(t: &mut Trial, v: i16, resources: &[Altered], validate_only: bool) -> R
             .with_resource_name(text(name))
             .with_configs(configs.iter().map(config).collect())
     };
-    let resources = resources.iter().map(resource).collect();
-    t.ask(
-        v,
-        AlterConfigsRequest::default()
-            .with_resources(resources)
-            .with_validate_only(validate_only),
-    )?;
+    AlterConfigsRequest::default().with_resources(resources.iter().map(resource).collect())
+}
+
+fn alter(t: &mut Trial, v: i16, resources: &[Altered], validate_only: bool) -> Result<()> {
+    t.ask(v, altering(resources).with_validate_only(validate_only))?;
     Ok(())
 }
 

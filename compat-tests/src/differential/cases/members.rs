@@ -27,7 +27,6 @@ const MEMBER_ID_REQUIRED: i16 = 79;
 pub struct Member {
     pub group: String,
     pub id: String,
-    pub instance: Option<String>,
     pub generation: i32,
     pub protocol: String,
 }
@@ -37,7 +36,6 @@ impl Member {
         Member {
             group: group.into(),
             id: "judge-nobody".into(),
-            instance: None,
             generation: 1,
             protocol: "range".into(),
         }
@@ -123,7 +121,6 @@ pub fn member_of(group: &str, answer: &JoinGroupResponse) -> Member {
     Member {
         group: group.into(),
         id: answer.member_id.to_string(),
-        instance: None,
         generation: answer.generation_id,
         protocol: answer
             .protocol_name
@@ -141,7 +138,6 @@ pub fn joined(t: &mut Trial, group_id: &str) -> Result<Member> {
 /// Joins with a request of version 5, unrecorded, with a second request if the group wants the id that it gives.
 pub fn joined_with(t: &mut Trial, request: JoinGroupRequest) -> Result<Member> {
     let group_id = request.group_id.to_string();
-    let instance = request.group_instance_id.as_ref().map(|id| id.to_string());
     let mut answer = t.quietly(5, &request)?;
     if answer.error_code == MEMBER_ID_REQUIRED {
         answer = t.quietly(5, &request.with_member_id(answer.member_id))?;
@@ -152,10 +148,7 @@ pub fn joined_with(t: &mut Trial, request: JoinGroupRequest) -> Result<Member> {
             answer.error_code
         );
     }
-    Ok(Member {
-        instance,
-        ..member_of(&group_id, &answer)
-    })
+    Ok(member_of(&group_id, &answer))
 }
 
 /// A stable group of one member.

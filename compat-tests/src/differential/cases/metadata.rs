@@ -8,7 +8,7 @@ use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use uuid::Uuid;
 
 use super::Cases;
-use super::common::{BAD_NAMES, delete, long_name};
+use super::common::{BAD_NAMES, long_name};
 use crate::differential::trial::Trial;
 use crate::differential::{build, tree};
 
@@ -78,7 +78,7 @@ fn topics_that_exist(c: &mut Cases) {
     });
     c.each("deleted topic", CHOOSES_CREATION, |t, v| {
         let topic = t.topic("t", 1)?;
-        delete(t, &topic)?;
+        t.delete(&topic)?;
         ask(t, v, &[&topic.name])
     });
 }
@@ -151,7 +151,7 @@ fn by_id(c: &mut Cases) {
     });
     c.each("id of a deleted topic", HAS_IDS, |t, v| {
         let topic = t.topic("t", 1)?;
-        delete(t, &topic)?;
+        t.delete(&topic)?;
         ask_id(t, v, topic.id, None)
     });
     c.each("an id and a name of two topics", HAS_IDS, |t, v| {

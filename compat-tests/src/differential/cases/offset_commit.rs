@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use kafka_protocol::messages::OffsetCommitRequest;
 
 use super::Cases;
-use super::common::{delete, nowhere};
+use super::common::nowhere;
 use super::members::{
     Member, await_state, commit, join, joined, joined_with, stable, stable_static,
 };
@@ -91,7 +91,7 @@ fn offsets(c: &mut Cases) {
     });
     c.each("deleted topic", ALL, |t, v| {
         let (group, topic) = (t.name("g"), t.topic("t", 1)?);
-        delete(t, &topic)?;
+        t.delete(&topic)?;
         t.ask(v, commit(&group, &[(&topic, 0, 5)]))?;
         Ok(())
     });

@@ -1,6 +1,7 @@
 //! OffsetFetch: committed offsets of one group or several.
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use anyhow::Result;
 use kafka_protocol::messages::OffsetFetchRequest;
@@ -9,8 +10,9 @@ use kafka_protocol::messages::offset_fetch_request::{
 };
 
 use super::Cases;
-use super::common::{delete, nowhere};
+use super::common::nowhere;
 use super::members::{commit, committed, stable};
+use crate::clock;
 use crate::differential::build::{self, group, text};
 use crate::differential::topics::Topic;
 use crate::differential::trial::Trial;
@@ -63,7 +65,8 @@ pub fn cases(c: &mut Cases) {
     });
     c.each("deleted topic", ALL, |t, v| {
         let (g, topic) = filled(t)?;
-        delete(t, &topic)?;
+        t.delete(&topic)?;
+        await_no_offset(t, &g, &topic)?;
         ask(t, v, &[(&g, Some(&[(&topic.name, &[0])]))])
     });
     c.each("group with a member and no offsets", ALL, |t, v| {
@@ -124,6 +127,18 @@ fn filled(t: &mut Trial) -> Result<(String, Topic)> {
     let (g, topic) = (t.name("g"), t.topic("t", 3)?);
     committed(t, &g, &[(&topic, 0, 5), (&topic, 1, 6)])?;
     Ok((g, topic))
+}
+
+/// A deleted topic's offsets go a moment after it.
+fn await_no_offset(t: &mut Trial, g: &str, topic: &Topic) -> Result<()> {
+    let asked: [Asked; 1] = [(g, Some(&[(&topic.name, &[0])]))];
+    let gone = clock::wait_for(Duration::from_secs(20), Duration::from_millis(20), || {
+        let answer = t.quietly(7, &request(7, &asked));
+        answer
+            .map(|answer| (answer.topics[0].partitions[0].committed_offset < 0).then_some(()))
+            .transpose()
+    });
+    gone.unwrap_or(Ok(()))
 }
 
 fn request(v: i16, groups: &[Asked]) -> OffsetFetchRequest {

@@ -10,7 +10,7 @@ use crate::differential::batches::one;
 use crate::differential::build;
 use crate::differential::cases::Cases;
 use crate::differential::cases::common::{
-    FETCH_BY_ID, append, delete, fetch, fetch_partition, fetch_topic, nowhere, trim,
+    FETCH_BY_ID, append, fetch, fetch_partition, fetch_topic, nowhere, trim,
 };
 use crate::differential::topics::Topic;
 use crate::differential::trial::Trial;
@@ -100,7 +100,7 @@ pub fn cases(c: &mut Cases) {
     c.each("session: its topic is deleted", HAS_SESSIONS, |t, v| {
         let topic = filled(t)?;
         let session = open(t, v, &topic, &[(0, 1)])?;
-        delete(t, &topic)?;
+        t.delete(&topic)?;
         update(t, v, session, 1, &topic, &[])
     });
     c.each(
