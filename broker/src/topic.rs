@@ -63,6 +63,13 @@ impl TopicView {
         })
     }
 
+    /// In-sync replicas that an acks=all append needs: never more than the partition has (KIP-966).
+    pub fn min_in_sync(&self, broker: &Broker, partition: &Partition) -> u32 {
+        let replicas = broker.meta.read().replicas_of(partition.shard.id.0).len();
+        self.min_insync_replicas
+            .min(u32::try_from(replicas).unwrap_or(u32::MAX))
+    }
+
     /// Whether the view still says what the metadata says.
     fn holds(&self, state: &MetaState, topic: &Arc<Topic>) -> bool {
         if self.revision.load(Ordering::Relaxed) == state.revision() {

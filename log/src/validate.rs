@@ -8,8 +8,8 @@
 //! offsets must be consecutive, also uncompressed.
 
 use crate::batch::{
-    BatchError, BatchHeader, NO_TIMESTAMP, Offset, RECORD_BATCH_HEADER_LEN, TimestampType,
-    verify_crc,
+    BatchError, BatchHeader, LENGTH_PREFIX_LEN, NO_TIMESTAMP, Offset, RECORD_BATCH_HEADER_LEN,
+    TimestampType, verify_crc,
 };
 use crate::builder::assemble;
 use crate::compression::{Codec, CompressionError};
@@ -110,6 +110,7 @@ impl InvalidBatch {
 /// Checks the one batch in `batch` and corrects timestamp type, max_timestamp and codec.
 pub fn validate(mut batch: BytesMut, rules: &ProduceRules) -> Result<ValidBatch, InvalidBatch> {
     let header = only_batch(&batch)?;
+    batch.truncate(header.total_len());
     let codec = allowed_codec(&header, rules)?;
     check_size(header.total_len(), rules)?;
     verify_crc(&batch).map_err(InvalidBatch::Corrupt)?;
@@ -146,11 +147,19 @@ fn only_batch(bytes: &[u8]) -> Result<BatchHeader, InvalidBatch> {
         BatchError::Truncated { .. } => InvalidBatch::NotOneBatch,
         error => InvalidBatch::Corrupt(error),
     })?;
-    if header.total_len() == bytes.len() {
-        Ok(header)
-    } else {
-        Err(InvalidBatch::NotOneBatch)
+    if header.total_len() > bytes.len() || starts_with_a_batch(&bytes[header.total_len()..]) {
+        return Err(InvalidBatch::NotOneBatch);
     }
+    Ok(header)
+}
+
+/// Whether a whole batch follows. Bytes that are less are dropped, as Kafka does.
+fn starts_with_a_batch(bytes: &[u8]) -> bool {
+    let Some(length) = bytes.get(8..LENGTH_PREFIX_LEN) else {
+        return false;
+    };
+    let length = i32::from_be_bytes(length.try_into().expect("four bytes"));
+    usize::try_from(length).is_ok_and(|length| bytes.len() - LENGTH_PREFIX_LEN >= length)
 }
 
 fn allowed_codec(header: &BatchHeader, rules: &ProduceRules) -> Result<Codec, InvalidBatch> {

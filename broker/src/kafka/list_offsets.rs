@@ -58,7 +58,11 @@ impl Api for ListOffsets {
         async move {
             let twice = named_twice(&request);
             let mut topics = Vec::with_capacity(request.topics.len());
-            for topic in request.topics {
+            for topic in request
+                .topics
+                .into_iter()
+                .filter(|topic| !topic.partitions.is_empty())
+            {
                 let reference = TopicRef::Name(topic.name.to_string());
                 let mut partitions = Vec::with_capacity(topic.partitions.len());
                 for asked in &topic.partitions {
@@ -66,7 +70,7 @@ impl Api for ListOffsets {
                     {
                         Err(ErrorCode::InvalidRequest)
                     } else {
-                        find(&broker, version, &reference, asked).await
+                        find(&broker, version, request.isolation_level, &reference, asked).await
                     };
                     partitions.push(answer(version, asked.partition_index, found));
                 }
@@ -95,9 +99,13 @@ fn named_twice(request: &ListOffsetsRequest) -> HashSet<(String, i32)> {
 async fn find(
     broker: &Arc<Broker>,
     version: i16,
+    isolation_level: i8,
     topic: &TopicRef,
     asked: &ListOffsetsPartition,
 ) -> Result<Found, ErrorCode> {
+    if !(0..=1).contains(&isolation_level) {
+        return Err(ErrorCode::UnknownServerError);
+    }
     let partition =
         broker.led_partition(topic, asked.partition_index, asked.current_leader_epoch)?;
     // One barrier: what was acked before the question is below the answer (L9).
@@ -148,12 +156,13 @@ fn latest(partition: &Partition) -> Found {
 }
 
 fn earliest(partition: &Partition) -> Found {
+    let epoch = partition.leader_epoch();
     let log = partition.log.read();
     let offset = log.log_start_offset();
     Found {
         offset,
         timestamp: -1,
-        leader_epoch: log.epochs().at(offset).unwrap_or(-1),
+        leader_epoch: log.epochs().at(offset).unwrap_or(epoch),
     }
 }
 

@@ -65,6 +65,9 @@ fn end_of(
     epoch: i32,
 ) -> Result<(i32, i64), ErrorCode> {
     let partition = broker.led_partition(topic, index, current)?;
+    if epoch < 0 {
+        return Ok((-1, -1));
+    }
     let leader_epoch = partition.leader_epoch();
     let end = partition
         .log

@@ -14,6 +14,8 @@ use std::collections::{BTreeMap, VecDeque};
 pub const SLACK: i32 = 1024;
 /// Deleted names whose own mark is kept.
 pub const KEPT: usize = 10_000;
+/// A shard's first term is 1, and the first leader epoch that clients see is 0, as in Kafka.
+const FIRST_BASE: i32 = -1;
 /// No base above this is given out: what is left of an i32 belongs to Raft terms.
 pub const MAX_BASE: i32 = i32::MAX - (1 << 24);
 
@@ -28,7 +30,12 @@ pub struct EpochMarks {
 impl EpochMarks {
     /// The `epoch_base` of a new topic's partitions; every epoch above it is new for this name.
     pub fn base_for(&self, name: &str) -> i32 {
-        self.marks.get(name).copied().unwrap_or(0).max(self.floor)
+        let mark = self.marks.get(name).copied().unwrap_or(FIRST_BASE);
+        if self.floor == 0 {
+            mark
+        } else {
+            mark.max(self.floor)
+        }
     }
 
     /// Records that `name` was deleted after no epoch above `highest` had been issued for it.
@@ -55,10 +62,10 @@ mod tests {
     #[test]
     fn a_recreated_name_starts_above_every_epoch_it_had() {
         let mut marks = EpochMarks::default();
-        assert_eq!(marks.base_for("t"), 0);
+        assert_eq!(marks.base_for("t"), FIRST_BASE);
         marks.retire("t", 7);
         assert!(marks.base_for("t") > 7);
-        assert_eq!(marks.base_for("u"), 0);
+        assert_eq!(marks.base_for("u"), FIRST_BASE);
         let base = marks.base_for("t");
         marks.retire("t", base + 3);
         assert!(marks.base_for("t") > base + 3);

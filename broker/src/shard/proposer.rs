@@ -207,7 +207,11 @@ impl Proposer {
                 self.answer(number, index, Err(AppendError::NotLeader));
                 continue;
             }
-            // A duplicate's answer is the first append's, whose timestamp type was the topic's too.
+            // A duplicate's answer names the batch's timestamp whatever its type, as Kafka's does.
+            let duplicate = |base_offset, log_append_time_ms| Appended {
+                base_offset,
+                log_append_time_ms,
+            };
             let appended = |base_offset, timestamp| Appended {
                 base_offset,
                 log_append_time_ms: match part.batch.header.timestamp_type() {
@@ -232,7 +236,7 @@ impl Proposer {
                     base_offset,
                     timestamp,
                 }) => {
-                    self.answer(number, index, Ok(appended(base_offset, timestamp)));
+                    self.answer(number, index, Ok(duplicate(base_offset, timestamp)));
                 }
                 Ok(Staged::Pending {
                     entry,
@@ -242,7 +246,7 @@ impl Proposer {
                     let waiting = Waiting {
                         request: number,
                         part: index,
-                        appended: appended(base_offset, timestamp),
+                        appended: duplicate(base_offset, timestamp),
                     };
                     self.pending.join(entry, part.partition.handle, waiting);
                 }

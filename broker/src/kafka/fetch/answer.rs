@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use weir_log::{ReadError, ReadRequest};
 
-use super::Limits;
 use super::response::PartitionAnswer;
 use super::session::{Key, Want};
+use super::{Isolation, Limits};
 use crate::broker::Broker;
 use crate::kafka::ErrorCode;
 use crate::partition::Partition;
@@ -23,11 +23,8 @@ pub async fn read_all(
     let mut first = true;
     let mut answers = Vec::with_capacity(wants.len());
     for (key, want) in wants {
-        let answer = match locate(broker, key, want) {
-            Err(mut failed) => {
-                failed.read_committed = limits.read_committed;
-                failed
-            }
+        let answer = match locate(broker, key, want, limits) {
+            Err(failed) => failed,
             Ok(partition) => {
                 let max_bytes = usize::try_from(want.max_bytes).unwrap_or(0).min(left);
                 read_one(
@@ -45,16 +42,32 @@ pub async fn read_all(
 }
 
 /// The partition, if this node leads it and the reader's epoch is the leader's.
-fn locate(broker: &Broker, key: &Key, want: &Want) -> Result<Arc<Partition>, PartitionAnswer> {
-    broker
-        .led_partition(&key.topic, key.index, want.current_leader_epoch)
-        .map_err(|error| {
-            let mut answer = failed(key.index, error);
-            if error == ErrorCode::NotLeaderOrFollower {
+fn locate(
+    broker: &Broker,
+    key: &Key,
+    want: &Want,
+    limits: &Limits,
+) -> Result<Arc<Partition>, PartitionAnswer> {
+    let found = match limits.isolation {
+        Isolation::Unknown => Err(ErrorCode::UnknownServerError),
+        _ => broker.led_partition(&key.topic, key.index, want.current_leader_epoch),
+    };
+    found.map_err(|error| {
+        let mut answer = failed(key.index, error);
+        match error {
+            ErrorCode::NotLeaderOrFollower => {
                 answer.current_leader = broker.leader_of(&key.topic, key.index);
             }
-            answer
-        })
+            // Refused before any log was asked: the list of aborted transactions is empty, not null.
+            ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId => {
+                answer.missing = true;
+                answer.lists_aborted = true;
+            }
+            ErrorCode::UnknownServerError => answer.lists_aborted = true,
+            _ => answer.lists_aborted = limits.isolation == Isolation::Committed,
+        }
+        answer
+    })
 }
 
 async fn read_one(
@@ -70,32 +83,32 @@ async fn read_one(
         let log = partition.log.read();
         (log.log_start_offset(), log.next_offset())
     };
-    if want.fetch_offset < start || want.fetch_offset > end {
-        let mut answer = failed(index, ErrorCode::OffsetOutOfRange);
-        answer.read_committed = limits.read_committed;
-        return answer;
-    }
+    let lists_aborted = limits.isolation == Isolation::Committed;
     let mut answer = PartitionAnswer {
         index,
         high_watermark: end,
         last_stable_offset: end,
         log_start_offset: start,
-        read_committed: limits.read_committed,
+        lists_aborted,
         ..PartitionAnswer::default()
+    };
+    let out_of_range = || PartitionAnswer {
+        lists_aborted,
+        ..failed(index, ErrorCode::OffsetOutOfRange)
     };
     if limits.version >= 12 && want.last_fetched_epoch >= 0 {
         let last = want.last_fetched_epoch;
-        let end = partition
-            .log
-            .read()
-            .end_offset_as_leader(last, partition.leader_epoch());
-        match end {
+        match partition.log.read().end_offset_for_epoch(last) {
+            None => return out_of_range(),
             Some(end) if end.epoch < last || end.end_offset < want.fetch_offset => {
                 answer.diverging_epoch = Some((end.epoch, end.end_offset));
                 return answer;
             }
-            _ => {}
+            Some(_) => {}
         }
+    }
+    if want.fetch_offset < start || want.fetch_offset > end {
+        return out_of_range();
     }
     if want.fetch_offset == end || (max_bytes == 0 && !at_least_one) {
         return answer;

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use indexmap::IndexMap;
 use kafka_protocol::messages::{ApiKey, FetchRequest};
 use kafka_protocol::protocol::Decodable;
 use tokio::sync::Notify;
@@ -32,12 +33,31 @@ use crate::partition::Partition;
 /// Kafka's `fetch.max.bytes`.
 const MAX_BYTES: usize = 55 << 20;
 
+/// Which records a reader wants to see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Isolation {
+    Uncommitted,
+    Committed,
+    /// A number that means nothing: every partition is an error.
+    Unknown,
+}
+
+impl Isolation {
+    fn from_wire(level: i8) -> Isolation {
+        match level {
+            0 => Isolation::Uncommitted,
+            1 => Isolation::Committed,
+            _ => Isolation::Unknown,
+        }
+    }
+}
+
 /// What a request wants as a whole.
 struct Limits {
     max_bytes: usize,
     min_bytes: usize,
     deadline: Instant,
-    read_committed: bool,
+    isolation: Isolation,
     version: i16,
 }
 
@@ -101,10 +121,10 @@ async fn wait_and_read(
             .fetch
             .observe(started.elapsed().as_secs_f64());
         let bytes: usize = answers.iter().map(|(_, a)| a.records_bytes()).sum();
-        let settled = answers
-            .iter()
-            .any(|(_, a)| a.error_code != 0 || a.diverging_epoch.is_some());
-        if settled || bytes >= limits.min_bytes || Instant::now() >= limits.deadline {
+        let settled = answers.iter().any(|(_, answer)| settles(answer));
+        let nothing_to_wait_for = answers.iter().all(|(_, answer)| answer.missing);
+        let enough = bytes >= limits.min_bytes || Instant::now() >= limits.deadline;
+        if settled || nothing_to_wait_for || enough {
             return answers;
         }
         if watch.partitions.is_empty() {
@@ -122,6 +142,11 @@ async fn wait_and_read(
         // Elapsed or notified: both mean to read again.
         let _ = tokio::time::timeout_at(limits.deadline, watch.notify.notified()).await;
     }
+}
+
+/// Whether an answer ends the wait. A partition that is not there does not: the others may have records.
+fn settles(answer: &PartitionAnswer) -> bool {
+    (answer.error_code != 0 && !answer.missing) || answer.diverging_epoch.is_some()
 }
 
 /// The partitions that a waiting request watches; forgotten when it ends, however it ends.
@@ -149,7 +174,7 @@ fn limits(version: i16, request: &FetchRequest) -> Limits {
             .unwrap_or(0)
             .min(max_bytes),
         deadline: Instant::now() + wait,
-        read_committed: request.isolation_level == 1,
+        isolation: Isolation::from_wire(request.isolation_level),
         version,
     }
 }
@@ -163,7 +188,8 @@ fn session_request(version: i16, request: &FetchRequest) -> SessionRequest {
             TopicRef::Name(name.to_owned())
         }
     };
-    let mut partitions = Vec::new();
+    // A partition that is named twice has its first place and its last wish.
+    let mut partitions = IndexMap::new();
     for topic in &request.topics {
         for partition in &topic.partitions {
             let key = Key {
@@ -176,7 +202,7 @@ fn session_request(version: i16, request: &FetchRequest) -> SessionRequest {
                 last_fetched_epoch: partition.last_fetched_epoch,
                 max_bytes: partition.partition_max_bytes,
             };
-            partitions.push((key, want));
+            partitions.insert(key, want);
         }
     }
     let forgotten = request.forgotten_topics_data.iter().flat_map(|topic| {
@@ -196,7 +222,7 @@ fn session_request(version: i16, request: &FetchRequest) -> SessionRequest {
         id,
         epoch,
         by_id,
-        partitions,
+        partitions: partitions.into_iter().collect(),
         forgotten,
     }
 }

@@ -18,8 +18,11 @@ pub struct PartitionAnswer {
     pub high_watermark: i64,
     pub last_stable_offset: i64,
     pub log_start_offset: i64,
-    /// Whether the reader asked for committed records only: it then gets a list, else null.
-    pub read_committed: bool,
+    /// Whether the aborted transactions are an (empty) list: for who asked for committed records
+    /// only, and where no log was asked; else null.
+    pub lists_aborted: bool,
+    /// The partition is not here.
+    pub missing: bool,
     /// v12+: the largest epoch and its end offset, when the reader's last epoch diverges (KIP-595).
     pub diverging_epoch: Option<(i32, i64)>,
     /// v12+: leader's id and epoch, sent with an error that a new leader explains (KIP-951).
@@ -82,7 +85,7 @@ fn write_partition(out: &mut Writer, partition: &PartitionAnswer, version: i16) 
         out.i64(partition.log_start_offset);
     }
     // Aborted transactions: none, or null for who did not ask.
-    out.array_len(partition.read_committed.then_some(0));
+    out.array_len(partition.lists_aborted.then_some(0));
     if version >= 11 {
         out.i32(-1); // preferred read replica: none
     }
@@ -151,7 +154,7 @@ mod tests {
             high_watermark: 10,
             last_stable_offset: 9,
             log_start_offset: 1,
-            read_committed: true,
+            lists_aborted: true,
             records: vec![Bytes::from_static(b"abc"), Bytes::from_static(b"de")],
             ..PartitionAnswer::default()
         };

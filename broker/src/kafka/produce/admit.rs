@@ -14,28 +14,28 @@ use crate::shard::proposer::Part;
 use crate::topic::TopicView;
 
 /// What is wrong with the request as a whole.
-pub fn check_request(acks: i16, transactional_id: Option<&str>) -> Result<(), Refused> {
+pub fn check_request(acks: i16) -> Result<(), Refused> {
     if !(-1..=1).contains(&acks) {
         return Err(Refused::code(ErrorCode::InvalidRequiredAcks));
     }
-    if transactional_id.is_some() {
-        return Err(Refused::new(
-            ErrorCode::InvalidTxnState,
-            "transactions are not there yet: unset transactional.id",
-        ));
-    }
     Ok(())
+}
+
+/// What a request says of all its batches.
+pub struct Facts<'a> {
+    pub version: i16,
+    pub client_id: &'a str,
+    pub acks: i16,
+    pub has_transactional_id: bool,
 }
 
 /// Finds the partition, checks the batch by its topic's rules, and enforces the topic's schemas.
 pub fn admit(
     broker: &Arc<Broker>,
-    version: i16,
-    client_id: &str,
+    facts: &Facts<'_>,
     view: Option<&TopicView>,
     topic: &TopicRef,
     data: PartitionData,
-    acks: i16,
 ) -> Result<Part, Refused> {
     let view = view.ok_or_else(|| Refused::code(broker.missing_code(topic)))?;
     if view.internal {
@@ -45,7 +45,9 @@ pub fn admit(
         ));
     }
     let partition = find(broker, view, data.index)?;
-    if acks == -1 && view.min_insync_replicas > broker.in_sync_replicas(&partition) {
+    if facts.acks == -1
+        && view.min_in_sync(broker, &partition) > broker.in_sync_replicas(&partition)
+    {
         return Err(Refused::code(ErrorCode::NotEnoughReplicas));
     }
     let Some(records) = data.records else {
@@ -56,18 +58,31 @@ pub fn admit(
     };
     let rules = ProduceRules {
         now_ms: broker.clock.now_ms(),
-        produce_version: version,
-        ..view.rules.clone()
+        produce_version: facts.version,
+        ..view.rules
     };
-    let batch = weir_log::validate(records, &rules)?;
+    let log_start_offset = partition.log_start_offset();
+    let batch = weir_log::validate(records, &rules)
+        .map_err(|invalid| Refused::invalid(invalid, log_start_offset))?;
     if batch.header.is_transactional() {
-        return Err(Refused::new(
-            ErrorCode::InvalidTxnState,
-            "transactions are not there yet",
-        ));
+        return Err(transactional(facts));
     }
-    enforce(broker, view, client_id, data.index, &batch)?;
+    enforce(broker, view, facts.client_id, data.index, &batch).map_err(|refused| Refused {
+        log_start_offset,
+        ..refused
+    })?;
     Ok(Part { partition, batch })
+}
+
+fn transactional(facts: &Facts<'_>) -> Refused {
+    if facts.has_transactional_id {
+        Refused::new(
+            ErrorCode::InvalidTxnState,
+            "transactions are not there yet: unset transactional.id",
+        )
+    } else {
+        Refused::code(ErrorCode::TransactionalIdAuthorizationFailed)
+    }
 }
 
 fn find(broker: &Broker, view: &TopicView, index: i32) -> Result<Arc<Partition>, Refused> {
@@ -80,33 +95,39 @@ fn find(broker: &Broker, view: &TopicView, index: i32) -> Result<Arc<Partition>,
     }
 }
 
-impl From<InvalidBatch> for Refused {
-    fn from(invalid: InvalidBatch) -> Refused {
-        let error = match &invalid {
-            InvalidBatch::UnsupportedCodec { .. } => ErrorCode::UnsupportedCompressionType,
+impl Refused {
+    /// Where the batch as a whole is at fault, the log is not looked at and its start not told.
+    fn invalid(invalid: InvalidBatch, log_start_offset: i64) -> Refused {
+        let (error, log_start_offset) = match &invalid {
+            InvalidBatch::UnsupportedCodec { .. } => (ErrorCode::UnsupportedCompressionType, -1),
             InvalidBatch::TooLarge { .. } | InvalidBatch::DecompressedTooLarge { .. } => {
-                ErrorCode::MessageTooLarge
+                (ErrorCode::MessageTooLarge, -1)
             }
-            InvalidBatch::Corrupt(_) => ErrorCode::CorruptMessage,
-            InvalidBatch::Timestamps(_) => ErrorCode::InvalidTimestamp,
-            InvalidBatch::NotOneBatch
-            | InvalidBatch::UnknownMagic(_)
-            | InvalidBatch::BaseOffset(_)
+            // Formats of the past are named as such; any other magic is damage.
+            InvalidBatch::UnknownMagic(0 | 1) | InvalidBatch::NotOneBatch => {
+                (ErrorCode::InvalidRecord, -1)
+            }
+            InvalidBatch::UnknownMagic(_) | InvalidBatch::Corrupt(_) => {
+                (ErrorCode::CorruptMessage, -1)
+            }
+            InvalidBatch::Timestamps(_) => (ErrorCode::InvalidTimestamp, log_start_offset),
+            InvalidBatch::BaseOffset(_)
             | InvalidBatch::Count { .. }
             | InvalidBatch::Control
             | InvalidBatch::NegativeSequence { .. }
             | InvalidBatch::Malformed(_)
-            | InvalidBatch::Records(_) => ErrorCode::InvalidRecord,
+            | InvalidBatch::Records(_) => (ErrorCode::InvalidRecord, log_start_offset),
         };
         let records = invalid
             .record_errors()
             .iter()
-            .map(|r| (r.batch_index, r.message.clone()))
+            .map(|record| (record.batch_index, record.message.clone()))
             .collect();
         Refused {
             error,
             message: Some(invalid.to_string()),
             records,
+            log_start_offset,
         }
     }
 }

@@ -44,6 +44,7 @@ pub fn enforce(
         error: ErrorCode::InvalidRecord,
         message: first,
         records: messages,
+        log_start_offset: -1,
     })
 }
 

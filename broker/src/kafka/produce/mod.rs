@@ -21,12 +21,16 @@ use kafka_protocol::messages::{ApiKey, ProduceResponse};
 use kafka_protocol::protocol::Encodable;
 use tokio::sync::oneshot;
 
+use self::admit::Facts;
 use self::request::{ProduceRequest, TopicRef};
 pub use self::response::Refused;
 use crate::broker::Broker;
 use crate::kafka::{RawApi, Reply, RequestHead, Session};
 use crate::shard::host::ShardHost;
 use crate::shard::proposer::{AppendError, Part, PartResult, Submit};
+
+/// An append takes an fsync, so a shorter wait than this would tell nothing.
+const MIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// One partition of a request, in the request's order.
 struct Slot {
@@ -52,7 +56,8 @@ pub fn produce(
 ) -> impl Future<Output = Result<Option<ProduceResponse>, CloseConnection>> + Send + 'static + use<>
 {
     let acks = request.acks;
-    let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
+    let timeout =
+        Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0)).max(MIN_TIMEOUT);
     let (topics, mut slots, batches) = start(broker, version, client_id, request);
     let waits: Vec<_> = batches.into_iter().map(submit).collect();
     let broker = broker.clone();
@@ -90,23 +95,26 @@ fn start(
     let mut topics = Vec::with_capacity(request.topics.len());
     let mut slots = Vec::new();
     let mut batches: Vec<Batch> = Vec::new();
-    let whole = admit::check_request(request.acks, request.transactional_id.as_deref());
-    for data in request.topics {
+    let whole = admit::check_request(request.acks);
+    let facts = Facts {
+        version,
+        client_id,
+        acks: request.acks,
+        has_transactional_id: request.transactional_id.is_some(),
+    };
+    // A topic without partitions is not answered.
+    for data in request
+        .topics
+        .into_iter()
+        .filter(|topic| !topic.partitions.is_empty())
+    {
         let topic = topics.len();
         let view = broker.topic_view(&data.topic);
         for partition in data.partitions {
             let index = partition.index;
             let admitted = match &whole {
                 Err(refused) => Err(refused.clone()),
-                Ok(()) => admit::admit(
-                    broker,
-                    version,
-                    client_id,
-                    view.as_deref(),
-                    &data.topic,
-                    partition,
-                    request.acks,
-                ),
+                Ok(()) => admit::admit(broker, &facts, view.as_deref(), &data.topic, partition),
             };
             let mut slot = Slot {
                 topic,

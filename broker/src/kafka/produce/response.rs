@@ -21,6 +21,8 @@ pub struct Refused {
     pub message: Option<String>,
     /// Index in the batch and what is wrong with that record.
     pub records: Vec<(i32, String)>,
+    /// The log's start where it was looked at, else -1.
+    pub log_start_offset: i64,
 }
 
 impl Refused {
@@ -29,6 +31,7 @@ impl Refused {
             error,
             message: None,
             records: Vec::new(),
+            log_start_offset: -1,
         }
     }
 
@@ -37,6 +40,7 @@ impl Refused {
             error,
             message: Some(message.into()),
             records: Vec::new(),
+            log_start_offset: -1,
         }
     }
 }
@@ -59,7 +63,17 @@ pub fn answer(
                 partition.log_append_time_ms = appended.log_append_time_ms;
                 partition.log_start_offset = slot.log_start_offset;
             }
-            Ok(Err(error)) => fail(&mut partition, refused(error)),
+            Ok(Err(error)) => {
+                let known = matches!(error, AppendError::Producer(_));
+                let log_start_offset = if known { slot.log_start_offset } else { -1 };
+                fail(
+                    &mut partition,
+                    Refused {
+                        log_start_offset,
+                        ..refused(error)
+                    },
+                );
+            }
             Err(refused) => fail(&mut partition, refused),
         }
         if version >= 10 && partition.error_code == ErrorCode::NotLeaderOrFollower.code() {
@@ -111,6 +125,7 @@ fn fail(partition: &mut PartitionProduceResponse, refused: Refused) {
     partition.error_code = refused.error.code();
     partition.base_offset = -1;
     partition.log_append_time_ms = -1;
+    partition.log_start_offset = refused.log_start_offset;
     partition.error_message = refused.message.map(StrBytes::from_string);
     partition.record_errors = refused
         .records
