@@ -104,8 +104,4 @@ impl PendingCommits {
             .into_iter()
             .flat_map(|pending| &pending.keys)
     }
-
-    pub fn clear(&mut self) {
-        self.groups.clear();
-    }
 }

@@ -14,9 +14,12 @@ use super::SchemaFold;
 /// Compiled schemas kept at most; past it the cache starts anew.
 const KEPT: usize = 10_000;
 
+/// A schema that does not compile is remembered too.
+type Compiled = Result<Arc<Codec>, SchemaError>;
+
 #[derive(Default)]
 pub struct CodecCache {
-    by_id: RwLock<HashMap<(String, i32), Result<Arc<Codec>, SchemaError>>>,
+    by_id: RwLock<HashMap<(String, i32), Compiled>>,
 }
 
 impl Schemas for SchemaFold {

@@ -88,8 +88,11 @@ impl Cases {
     }
 }
 
+/// Lists the cases of one API.
+type Lister = fn(&mut Cases);
+
 /// The APIs and who lists their cases.
-const APIS: &[(&str, fn(&mut Cases))] = &[
+const APIS: &[(&str, Lister)] = &[
     ("ApiVersions", api_versions::cases),
     ("Frames", frames::cases),
     ("Metadata", metadata::cases),

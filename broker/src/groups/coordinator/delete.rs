@@ -16,12 +16,15 @@ const RECORDS: usize = 1_000;
 /// The keys of committed offsets, in order.
 type Keys = BTreeSet<(Arc<str>, i32)>;
 
+/// One result for each that was asked for, and the outcome of the deletions to come.
+type Deleted = (Vec<Result<(), GroupError>>, Vec<Written>);
+
 impl Coordinator {
     /// Deletes groups that have no members; one result each, and the outcome of the deletions.
     pub fn delete(
         self: &Arc<Self>,
         groups: &[Arc<str>],
-    ) -> Result<(Vec<Result<(), GroupError>>, Vec<Written>), GroupError> {
+    ) -> Result<Deleted, GroupError> {
         let mut live = self.live.lock();
         self.enter(&mut live)?;
         let mut records = Vec::new();
@@ -71,7 +74,7 @@ impl Coordinator {
         self: &Arc<Self>,
         id: &Arc<str>,
         offsets: &[(Arc<str>, i32)],
-    ) -> Result<(Vec<Result<(), GroupError>>, Vec<Written>), GroupError> {
+    ) -> Result<Deleted, GroupError> {
         let mut live = self.live.lock();
         self.enter(&mut live)?;
         if !self.find(&mut live, id) {
