@@ -36,6 +36,7 @@ use crate::metrics::{Metrics, WalMetrics};
 use crate::options::Options;
 use crate::partitions_here::PartitionsHere;
 use crate::random::{Generator, Random};
+use crate::registry::backend::BrokerRegistry;
 use crate::registry::{SchemaFold, SchemaRegistry};
 use crate::shard::entry::Body;
 use crate::shard::host::{Partitions, ShardHost};
@@ -352,9 +353,24 @@ fn serve(
         options.request_bytes,
     );
     let http = crate::http::router(broker);
+    let cluster_id = broker
+        .meta
+        .read()
+        .cluster_id()
+        .unwrap_or_default()
+        .to_owned();
+    let registry = http::registry::router(
+        Arc::new(BrokerRegistry(broker.clone())),
+        http::registry::Options::new(cluster_id),
+    );
     vec![
         tokio::spawn(server.serve(listeners.kafka, stop.clone())),
         edge.spawn(http::server::serve(listeners.http, http, stop.clone())),
+        edge.spawn(http::server::serve(
+            listeners.registry,
+            registry,
+            stop.clone(),
+        )),
     ]
 }
 

@@ -1,6 +1,7 @@
 //! The HTTP edges: health, metrics, tables and admin on one port, the schema registry on another.
 
 mod health;
+pub mod registry;
 mod rejects;
 pub mod server;
 

@@ -1,6 +1,7 @@
 //! The schema registry in the broker: the fold of `_schemas`, which every node has, and changes to
 //! it through Raft.
 
+pub mod backend;
 pub mod codecs;
 mod log;
 

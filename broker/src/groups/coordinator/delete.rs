@@ -21,10 +21,7 @@ type Deleted = (Vec<Result<(), GroupError>>, Vec<Written>);
 
 impl Coordinator {
     /// Deletes groups that have no members; one result each, and the outcome of the deletions.
-    pub fn delete(
-        self: &Arc<Self>,
-        groups: &[Arc<str>],
-    ) -> Result<Deleted, GroupError> {
+    pub fn delete(self: &Arc<Self>, groups: &[Arc<str>]) -> Result<Deleted, GroupError> {
         let mut live = self.live.lock();
         self.enter(&mut live)?;
         let mut records = Vec::new();
