@@ -3,10 +3,19 @@
 /// Most digits of a DECIMAL column. 10^38 is below 2^127, so an i128 holds every value.
 pub const MAX_PRECISION: u8 = 38;
 
-/// Whether the unscaled value has at most `precision` digits.
+const POWERS_OF_TEN: [u128; MAX_PRECISION as usize + 1] = {
+    let mut powers = [1; MAX_PRECISION as usize + 1];
+    let mut i = 1;
+    while i < powers.len() {
+        powers[i] = powers[i - 1] * 10;
+        i += 1;
+    }
+    powers
+};
+
+/// Whether the unscaled value has at most `precision` digits, which are at most 38.
 pub fn fits(unscaled: i128, precision: u8) -> bool {
-    assert!(precision <= MAX_PRECISION);
-    unscaled.unsigned_abs() < 10u128.pow(u32::from(precision))
+    unscaled.unsigned_abs() < POWERS_OF_TEN[usize::from(precision)]
 }
 
 /// The text with exactly `scale` digits after the point.
@@ -62,7 +71,11 @@ pub fn from_text(text: &str, precision: u8, scale: u8) -> Result<i128, String> {
 
 /// Reads big-endian two's complement; `None` where it is empty or needs more than 128 bits.
 pub fn from_be_bytes(bytes: &[u8]) -> Option<i128> {
-    let significant = minimal(bytes);
+    let significant = if bytes.len() > 16 {
+        minimal(bytes)
+    } else {
+        bytes
+    };
     let first = *significant.first()?;
     if significant.len() > 16 {
         return None;

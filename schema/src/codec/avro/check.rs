@@ -1,6 +1,6 @@
 //! The produce path's check: walks a payload along its schema and keeps nothing.
 
-use super::cursor::{Cursor, MAX_DEPTH, each_item};
+use super::cursor::{Cursor, MAX_DEPTH, each_item, text};
 use super::schema::{AvroSchema, BytesKind, Node, NodeId};
 use crate::codec::error::{Fault, fault, in_field, in_item};
 use crate::row::decimal;
@@ -13,7 +13,9 @@ impl AvroSchema {
         input.finish()
     }
 
-    /// Reads past one value, and fails where it is none.
+    /// Reads past one value, and fails where it is none. Most values hold no others, and are looked at
+    /// without a call.
+    #[inline(always)]
     pub(super) fn check_node(
         &self,
         id: NodeId,
@@ -27,10 +29,25 @@ impl AvroSchema {
             Node::Long(kind) => check_range(input.long()?, kind.range()),
             Node::Float => input.take(4).map(drop),
             Node::Double => input.take(8).map(drop),
-            Node::String => input.string().map(drop),
+            Node::String => check_text(input.bytes()?),
             Node::Bytes(kind) => check_bytes(*kind, input.bytes()?),
             Node::Fixed(fixed) => check_bytes(fixed.kind, input.take(fixed.size)?),
             Node::Enum(symbols) => input.index(symbols.symbols.len(), "symbol").map(drop),
+            Node::Union(branches) => {
+                let branch = branches[input.index(branches.len(), "union branch")?];
+                match self.node(branch) {
+                    Node::Null => Ok(()),
+                    Node::String => check_text(input.bytes()?),
+                    _ => self.check_nested(branch, input, deeper(depth)?),
+                }
+            }
+            Node::Record(_) | Node::Array(_) | Node::Map(_) => self.check_nested(id, input, depth),
+        }
+    }
+
+    #[inline(never)]
+    fn check_nested(&self, id: NodeId, input: &mut Cursor, depth: u32) -> Result<(), Fault> {
+        match self.node(id) {
             Node::Record(record) => {
                 input.count_empty()?;
                 let depth = deeper(depth)?;
@@ -39,13 +56,6 @@ impl AvroSchema {
                         .map_err(|e| in_field(e, &field.name))?;
                 }
                 Ok(())
-            }
-            Node::Union(branches) => {
-                let branch = branches[input.index(branches.len(), "union branch")?];
-                match self.node(branch) {
-                    Node::Null => Ok(()),
-                    _ => self.check_node(branch, input, deeper(depth)?),
-                }
             }
             Node::Array(items) => {
                 let depth = deeper(depth)?;
@@ -62,8 +72,19 @@ impl AvroSchema {
                         .map_err(|e| in_item(e, key))
                 })
             }
+            // The branch of a union.
+            _ => self.check_node(id, input, depth),
         }
     }
+}
+
+/// Short texts are mostly ASCII, which is quicker to see than that they are UTF-8.
+#[inline]
+fn check_text(bytes: &[u8]) -> Result<(), Fault> {
+    if bytes.is_ascii() {
+        return Ok(());
+    }
+    text(bytes).map(drop)
 }
 
 #[inline]

@@ -43,7 +43,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn take(&mut self, count: usize) -> Result<&'a [u8], Fault> {
         match self.rest.split_at_checked(count) {
             Some((taken, rest)) => {
@@ -84,7 +84,7 @@ impl<'a> Cursor<'a> {
         Err(bad_varint(self.rest.len() < MAX))
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn long(&mut self) -> Result<i64, Fault> {
         let raw = self.varint::<10>()?;
         Ok((raw >> 1) as i64 ^ -((raw & 1) as i64))
@@ -116,7 +116,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A length, then as many bytes.
-    #[inline]
+    #[inline(always)]
     pub(super) fn bytes(&mut self) -> Result<&'a [u8], Fault> {
         let length = self.long()?;
         match usize::try_from(length) {
@@ -125,13 +125,12 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    #[inline]
     pub(super) fn string(&mut self) -> Result<&'a str, Fault> {
-        str::from_utf8(self.bytes()?).map_err(|e| fault(format!("the string is not UTF-8: {e}")))
+        text(self.bytes()?)
     }
 
     /// The position of one of `count` union branches or enum symbols.
-    #[inline]
+    #[inline(always)]
     pub(super) fn index(&mut self, count: usize, of: &str) -> Result<usize, Fault> {
         let index = self.long()?;
         match usize::try_from(index) {
@@ -202,6 +201,10 @@ pub(super) fn each_item<'a>(
             return Ok(());
         }
     }
+}
+
+pub(super) fn text(bytes: &[u8]) -> Result<&str, Fault> {
+    str::from_utf8(bytes).map_err(|e| fault(format!("the string is not UTF-8: {e}")))
 }
 
 #[cold]

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use arrow_schema::{DataType, TimeUnit};
 use serde_json::{Map, Value};
 
+use super::documents::{Documents, Place};
 use super::shape::{Column, Item, Shape};
 use crate::codec::columns::Building;
 use crate::codec::error::NoMapping;
@@ -13,22 +14,20 @@ use crate::row::decimal::MAX_PRECISION;
 type Object = Map<String, Value>;
 
 /// The top's type, or the place that has none.
-pub(super) fn derive(schema: &Value, references: &[(String, Value)]) -> Result<Item, NoMapping> {
-    let place = Place {
-        root: schema,
-        references,
+pub(super) fn derive(documents: &Documents) -> Result<Item, NoMapping> {
+    let deriving = Deriving {
+        place: documents.top(),
     };
-    place.item(schema, "", &mut Building::default())
+    deriving.item(documents.top().root, "", &mut Building::default())
 }
 
-/// A document that `#/…` is looked up in, and the documents that names lead to.
+/// The document that is being read.
 #[derive(Clone, Copy)]
-struct Place<'a> {
-    root: &'a Value,
-    references: &'a [(String, Value)],
+struct Deriving<'a> {
+    place: Place<'a>,
 }
 
-impl<'a> Place<'a> {
+impl<'a> Deriving<'a> {
     fn item(self, schema: &'a Value, at: &str, building: &mut Building) -> Result<Item, NoMapping> {
         let Value::Object(object) = schema else {
             return Err(NoMapping::new(
@@ -187,6 +186,7 @@ impl<'a> Place<'a> {
             let target = part.get("$ref").and_then(Value::as_str);
             let (place, part) = target.and_then(|t| self.follow(t)).unwrap_or((self, part));
             if let Value::Object(part) = part {
+                building.column(at)?;
                 building.nested(at, |b| place.properties(part, at, columns, b))?;
             }
         }
@@ -228,18 +228,9 @@ impl<'a> Place<'a> {
         Ok(())
     }
 
-    fn follow(self, target: &str) -> Option<(Place<'a>, &'a Value)> {
-        let (document, pointer) = target.split_once('#').unwrap_or((target, ""));
-        let root = match document {
-            "" => self.root,
-            _ if self.root.get("$id").is_some_and(|id| id == document) => self.root,
-            name => {
-                let named = |n: &str| name == n || name.ends_with(&format!("/{n}"));
-                &self.references.iter().find(|(n, _)| named(n))?.1
-            }
-        };
-        let place = Place { root, ..self };
-        Some((place, root.pointer(pointer)?))
+    fn follow(self, target: &str) -> Option<(Deriving<'a>, &'a Value)> {
+        let (place, schema) = self.place.follow(target)?;
+        Some((Deriving { place }, schema))
     }
 }
 

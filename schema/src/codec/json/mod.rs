@@ -25,7 +25,9 @@
 //! `default` or null, writes timestamps in UTC and drops digits below a microsecond. A schema without
 //! columns reads as the document itself.
 
+mod cost;
 mod derive;
+mod documents;
 mod shape;
 mod style;
 #[cfg(test)]
@@ -37,11 +39,14 @@ use serde_json::Value;
 
 use super::JsonStyle;
 use super::error::{Fault, NoMapping, SchemaError, fault};
+use cost::Cost;
+use documents::Documents;
 use shape::Item;
 
 /// A compiled JSON Schema.
 pub(crate) struct JsonSchema {
     validator: jsonschema::Validator,
+    cost: Cost,
     title: Option<String>,
     /// The top of the row type, where the schema has one.
     top: Result<Item, NoMapping>,
@@ -51,22 +56,26 @@ pub(crate) struct JsonSchema {
 pub(crate) fn parse(text: &str, references: &[(&str, &str)]) -> Result<JsonSchema, SchemaError> {
     let not_json = |e: serde_json::Error| SchemaError::NotJson(e.to_string());
     let schema: Value = serde_json::from_str(text).map_err(not_json)?;
-    let mut documents = Vec::with_capacity(references.len());
+    let mut named = Vec::with_capacity(references.len());
     for (name, text) in references {
         let document = serde_json::from_str(text).map_err(|e| SchemaError::Reference {
             name: (*name).to_owned(),
             reason: not_json(e).to_string(),
         })?;
-        documents.push(((*name).to_owned(), document));
+        named.push(((*name).to_owned(), document));
     }
+    let references = named;
     let title = schema
         .get("title")
         .and_then(Value::as_str)
         .map(str::to_owned);
-    let top = derive::derive(&schema, &documents);
-    let validator = validator::build(&schema, documents)?;
+    let documents = Documents::new(&schema, &references);
+    let cost = cost::estimate(&documents)?;
+    let top = derive::derive(&documents);
+    let validator = validator::build(&schema, references.clone())?;
     Ok(JsonSchema {
         validator,
+        cost,
         title,
         top,
     })
@@ -85,7 +94,7 @@ impl JsonSchema {
     fn document(&self, payload: &[u8]) -> Result<Value, Fault> {
         let document = serde_json::from_slice(payload)
             .map_err(|e| fault(format!("the payload is not a JSON document: {e}")))?;
-        validator::validate(&self.validator, &document)?;
+        validator::validate(&self.validator, self.cost, &document)?;
         Ok(document)
     }
 
@@ -111,7 +120,7 @@ impl JsonSchema {
             Ok(top) => top.write(value)?,
             Err(_) => value.clone(),
         };
-        validator::validate(&self.validator, &document)?;
+        validator::validate(&self.validator, self.cost, &document)?;
         Ok(document.to_string().into_bytes())
     }
 

@@ -202,6 +202,49 @@ fn a_schema_that_is_only_itself_does_not_overflow() {
     }
 }
 
+/// Definitions `d0` to `d{levels}`, each of which names the next twice.
+fn doubling(levels: usize, keyword: &str, child: bool) -> Value {
+    let mut definitions = serde_json::Map::new();
+    for level in 0..levels {
+        let next = json!({"$ref": format!("#/definitions/d{}", level + 1)});
+        let two = json!({keyword: [next, next]});
+        definitions.insert(
+            format!("d{level}"),
+            if child { json!({"items": two}) } else { two },
+        );
+    }
+    definitions.insert(format!("d{levels}"), json!({"type": "integer"}));
+    json!({"definitions": definitions, "allOf": [{"$ref": "#/definitions/d0"}]})
+}
+
+#[test]
+fn a_schema_that_doubles_at_every_level_is_refused() {
+    for (keyword, child) in [
+        ("allOf", false),
+        ("anyOf", true),
+        ("oneOf", false),
+        ("allOf", true),
+    ] {
+        let error = parse(&doubling(60, keyword, child).to_string(), &[])
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(error.contains("too many times"), "{error}");
+        schema(&doubling(8, keyword, child));
+    }
+}
+
+#[test]
+fn alternatives_that_lead_back_to_themselves_take_no_time() {
+    let branch = |kind: &str| json!({"type": "array", "items": {"$ref": "#"}, "title": kind});
+    let schema = schema(&json!({"anyOf": [branch("a"), branch("b"), branch("c")]}));
+    let document = format!("{}1{}", "[".repeat(100), "]".repeat(100));
+    assert_eq!(
+        check_error(&schema, &document),
+        "the value does not fit the schema"
+    );
+}
+
 #[test]
 fn a_key_has_one_form_of_each_style() {
     let schema = schema(&object(

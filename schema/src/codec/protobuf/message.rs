@@ -112,14 +112,7 @@ impl ProtoSchema {
         let depth = deeper(depth)?;
         budget.take(message.fields.len())?;
         let mut wire = Wire::new(bytes);
-        let (mut hint, mut required) = (
-            0,
-            message
-                .fields
-                .iter()
-                .filter(|f| f.shape == Shape::Required)
-                .count(),
-        );
+        let (mut hint, mut required) = (0, message.required);
         while !wire.is_empty() {
             let (number, raw) = wire.field(depth)?;
             let Some((position, field)) = message.field(number, hint) else {

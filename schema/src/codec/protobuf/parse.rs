@@ -130,10 +130,12 @@ impl Flat {
         let mut fields: Vec<Field> = descriptor.fields().map(|f| self.field(&f)).collect();
         fields.sort_by_key(|field| field.number);
         let meaning = well_known::meaning(descriptor.full_name(), &fields);
+        let required = fields.iter().filter(|f| f.shape == Shape::Required).count();
         Message {
             full_name: descriptor.full_name().to_owned(),
             children,
             fields,
+            required,
             meaning,
         }
     }

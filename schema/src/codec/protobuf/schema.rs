@@ -16,6 +16,8 @@ pub(super) struct Message {
     pub full_name: String,
     pub children: Vec<MessageId>,
     pub fields: Vec<Field>,
+    /// How many fields are required.
+    pub required: usize,
     pub meaning: Meaning,
 }
 
