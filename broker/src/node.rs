@@ -121,13 +121,15 @@ impl Node {
     /// Recovers the directory, elects, registers, and opens the Kafka listener.
     ///
     /// Kafka is served on the runtime that this is called on, HTTP on `edge`.
-    pub async fn start(options: Options, edge: &Handle) -> Result<Node, NodeError> {
+    pub async fn start(mut options: Options, edge: &Handle) -> Result<Node, NodeError> {
         check_node(&options.settings)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let random: Arc<dyn Random> = Arc::new(Generator::from_os());
         let identity = Identity::take(&options.data_dir, options.broker_id, || random.next_u64())?;
         // Bound before recovery, so that a taken port ends the start at once.
         let listeners = Listeners::bind(&options).await?;
+        let bound = listeners.addresses().kafka;
+        options.describe_node(bound.first().map_or(0, |address| address.port()));
         let metrics = Arc::new(Metrics::default());
         let raft = open_raft(&options, &identity, &metrics).await?;
 

@@ -47,3 +47,55 @@ impl Default for Options {
         }
     }
 }
+
+impl Options {
+    /// Adds to the broker settings what the node is: its id, its addresses, its directory. Tools read them as settings.
+    ///
+    /// `kafka_port`: the port that is listened on, which the options may have left open.
+    pub fn describe_node(&mut self, kafka_port: u16) {
+        let host = self
+            .kafka_listen
+            .rsplit_once(':')
+            .map_or("", |(host, _)| host);
+        let listener = format!("PLAINTEXT://{host}:{kafka_port}");
+        let advertised = match &self.kafka_advertise {
+            Some(address) => format!("PLAINTEXT://{address}"),
+            None => listener.clone(),
+        };
+        let facts = [
+            ("broker.id", Some(self.broker_id.to_string())),
+            ("node.id", Some(self.broker_id.to_string())),
+            ("process.roles", Some("broker,controller".to_owned())),
+            ("broker.rack", self.rack.clone()),
+            ("listeners", Some(listener)),
+            ("advertised.listeners", Some(advertised)),
+            ("log.dirs", Some(self.data_dir.display().to_string())),
+        ];
+        for (name, value) in facts {
+            if let Some(value) = value {
+                self.settings.insert(name.to_owned(), value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_node_is_can_be_read_as_settings() {
+        let mut options = Options {
+            kafka_listen: "[::1]:0".into(),
+            ..Options::default()
+        };
+        options.describe_node(4711);
+        assert_eq!(options.settings["listeners"], "PLAINTEXT://[::1]:4711");
+        assert_eq!(
+            options.settings["advertised.listeners"],
+            "PLAINTEXT://[::1]:4711"
+        );
+        assert_eq!(options.settings["node.id"], "0");
+        crate::meta::broker_config::check_node(&options.settings).unwrap();
+    }
+}

@@ -88,6 +88,7 @@ fn result(
 ) -> CreatePartitionsTopicResult {
     let (code, message) = match outcome {
         Ok(()) => (0, None),
+        Err(error) if error.code == ErrorCode::UnknownTopicOrPartition => (error.code(), None),
         Err(error) => (error.code(), error.message()),
     };
     CreatePartitionsTopicResult::default()

@@ -19,6 +19,7 @@ use super::patience::patience;
 use super::session::Session;
 use crate::broker::Broker;
 use crate::meta::decide::topics::{Created, NewTopic};
+use crate::meta::effective::Effective;
 use crate::meta::{Admin, names};
 
 pub struct CreateTopics;
@@ -146,20 +147,24 @@ fn made(admin: &Admin, name: TopicName, created: Created) -> CreatableTopicResul
         .with_configs(Some(configs(admin, &created)))
 }
 
-/// Every setting that the topic has, by name.
+/// Every setting that has a value, by name. What was given is shown as it was given.
 fn configs(admin: &Admin, created: &Created) -> Vec<CreatableTopicConfigs> {
     let state = admin.meta.read();
-    let mut settings: Vec<_> = admin.layers(&state).topic_all(&created.configs).collect();
+    let mut settings: Vec<Effective> = admin.layers(&state).topic_all(&created.configs).collect();
     settings.sort_by_key(|effective| effective.setting.name);
-    let config = |effective: crate::meta::effective::Effective| {
+    let config = |effective: Effective| {
+        let given = created.configs.get(effective.setting.name).cloned();
         CreatableTopicConfigs::default()
             .with_name(StrBytes::from_static_str(effective.setting.name))
-            .with_value(effective.value.map(StrBytes::from_string))
+            .with_value(given.or(effective.value).map(StrBytes::from_string))
             .with_read_only(false)
             .with_config_source(effective.source as i8)
             .with_is_sensitive(effective.setting.sensitive)
     };
-    settings.into_iter().map(config).collect()
+    let valued = settings
+        .into_iter()
+        .filter(|effective| effective.value.is_some());
+    valued.map(config).collect()
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ use std::future::Future;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
@@ -16,7 +15,7 @@ use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
 use super::authorized::{CLUSTER_OPERATIONS, NOT_ASKED, TOPIC_OPERATIONS};
-use super::cluster_view::{self, BrokerAddress, PartitionFacts, Shards};
+use super::cluster_view::{self, BrokerAddress, NOBODY, PartitionFacts, Shards};
 use super::dispatch::Api;
 use super::error::{ErrorCode, NO_ERROR};
 use super::session::Session;
@@ -58,13 +57,12 @@ fn answer(
     version: i16,
     request: &MetadataRequest,
 ) -> MetadataResponse {
-    let topics = match asked(version, request) {
-        Ok(asked) => {
-            let auto_create = request.allow_auto_topic_creation && admin.auto_creates();
-            find(admin, version, asked, auto_create)
-        }
-        Err(code) => refused(request, code),
+    let asked = match asked(version, request) {
+        Ok(asked) => asked,
+        Err(code) => return refused(request, code),
     };
+    let auto_create = request.allow_auto_topic_creation && admin.auto_creates();
+    let topics = find(admin, version, asked, auto_create);
     let topics = topics
         .into_iter()
         .map(
@@ -198,16 +196,18 @@ fn missing(code: ErrorCode) -> MetadataResponseTopic {
     MetadataResponseTopic::default().with_error_code(code.code())
 }
 
-fn refused(request: &MetadataRequest, code: ErrorCode) -> Vec<MetadataResponseTopic> {
-    let name = |topic: &MetadataRequestTopic| topic.name.clone().unwrap_or_default();
-    let topics = request.topics.iter().flatten();
-    topics
-        .map(|topic| {
-            missing(code)
-                .with_name(Some(name(topic)))
-                .with_topic_id(topic.topic_id)
-        })
-        .collect()
+/// The answer to a request that is wrong as a whole tells nothing of the cluster.
+fn refused(request: &MetadataRequest, code: ErrorCode) -> MetadataResponse {
+    let topics = request.topics.iter().flatten().map(|topic| {
+        let name = topic.name.clone().unwrap_or_default();
+        missing(code)
+            .with_name(Some(name))
+            .with_topic_id(topic.topic_id)
+    });
+    MetadataResponse::default()
+        .with_controller_id(NOBODY)
+        .with_topics(topics.collect())
+        .with_cluster_authorized_operations(NOT_ASKED)
 }
 
 fn broker(broker: BrokerAddress) -> MetadataResponseBroker {
@@ -238,6 +238,7 @@ mod tests {
     use super::*;
     use crate::kafka::testing::{encodes_in_every_version, session};
     use crate::meta::admin::testing::{Shards, admin, admin_with, create};
+    use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 
     fn named(name: &str) -> MetadataRequestTopic {
         MetadataRequestTopic::default()
@@ -273,9 +274,10 @@ mod tests {
             (topic.error_code, topic.topic_id, topic.partitions.len()),
             (0, id, 3)
         );
+        let place_base = admin.meta.read().topics().get("t").unwrap().partitions[0].epoch_base;
         for partition in &topic.partitions {
             assert_eq!(*partition.leader_id, 1);
-            assert_eq!(partition.leader_epoch, 3);
+            assert_eq!(partition.leader_epoch, place_base + 3);
             assert_eq!(
                 (partition.replica_nodes.len(), partition.isr_nodes.len()),
                 (1, 1)

@@ -130,9 +130,20 @@ impl Kind {
                 .parse::<f64>()
                 .map(|n| format!("{n:?}"))
                 .map_err(|_| "a number is expected"),
-            Kind::List => Ok(split_list(trimmed).join(",")),
+            Kind::List => Ok(distinct(split_list(trimmed)).join(",")),
         }
     }
+}
+
+/// A list's members, each once.
+fn distinct(list: Vec<&str>) -> Vec<&str> {
+    let mut kept = Vec::with_capacity(list.len());
+    for member in list {
+        if !kept.contains(&member) {
+            kept.push(member);
+        }
+    }
+    kept
 }
 
 /// The members of a list value; an empty value has none.
@@ -280,6 +291,7 @@ mod tests {
             Kind::List.print("compact , delete"),
             Ok("compact,delete".to_owned())
         );
+        assert_eq!(Kind::List.print("delete,delete"), Ok("delete".to_owned()));
     }
 
     #[test]

@@ -177,7 +177,8 @@ fn apply(
                 .or(setting.default)
                 .unwrap_or_default();
             let mut list = config::split_list(current);
-            for value in config::split_list(&alter.value) {
+            // Kafka takes an empty value for an empty member, which no list may have.
+            for value in alter.value.split(',') {
                 match (alter.op, list.iter().position(|have| *have == value)) {
                     (Op::Append, None) => list.push(value),
                     (Op::Subtract, Some(at)) => {
