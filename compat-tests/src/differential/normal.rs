@@ -87,6 +87,11 @@ impl<'a> Normal<'a> {
         self.epochs.extend(epochs.into_iter().map(i64::from));
     }
 
+    /// Gives the ids inside a text their numbers now, before an answer shows them in an order of its own.
+    pub fn introduce(&mut self, text: &str) {
+        self.ids_in(text);
+    }
+
     pub fn answer(&mut self, tree: Value) -> Value {
         self.walk("", tree)
     }
@@ -118,7 +123,12 @@ impl<'a> Normal<'a> {
         }
     }
 
-    fn object(&mut self, fields: Map<String, Value>) -> Value {
+    fn object(&mut self, mut fields: Map<String, Value>) -> Value {
+        // A list of coordinators replaces the single one, whose fields then are not on the wire.
+        if fields.get("coordinators").is_some() && fields.get("host").is_some_and(|host| host == "")
+        {
+            fields.remove("node_id");
+        }
         let walk = |(field, value): (String, Value)| {
             let no_tags =
                 field == "unknown_tagged_fields" && value.as_object().is_some_and(Map::is_empty);
@@ -141,6 +151,7 @@ impl<'a> Normal<'a> {
         match field {
             "host" if text == *host => "<host>".into(),
             "cluster_id" if text == self.target.cluster_id => "<cluster>".into(),
+            "resource_name" if text == self.target.broker_id.to_string() => "<broker>".into(),
             "log_dir" => "<directory>".into(),
             "client_host" => "<client>".into(),
             _ => {
@@ -212,7 +223,8 @@ impl<'a> Normal<'a> {
     }
 }
 
-/// A list of entries that carry a name becomes a map by it; a name that comes again is `name again`.
+/// A list of entries that carry a name becomes a map by it; a name that comes again is `name again`, unless it is a
+/// topic whose partitions are spread over several entries.
 fn named(entries: Vec<Value>) -> Value {
     let names: Option<Vec<String>> = entries.iter().map(name_of).collect();
     let Some(names) = names.filter(|names| !names.is_empty()) else {
@@ -221,13 +233,35 @@ fn named(entries: Vec<Value>) -> Value {
     let mut sorted: Vec<(String, Value)> = names.into_iter().zip(entries).collect();
     sorted.sort_by(|(left, _), (right, _)| left.cmp(right));
     let mut map = Map::new();
-    for (mut name, entry) in sorted {
-        while map.contains_key(&name) {
-            name.push_str(" again");
+    for (name, entry) in sorted {
+        if !joined(&mut map, &name, &entry) {
+            insert_again(&mut map, name, entry);
         }
-        map.insert(name, entry);
     }
     Value::Object(map)
+}
+
+fn insert_again(map: &mut Map<String, Value>, mut name: String, entry: Value) {
+    while map.contains_key(&name) {
+        name.push_str(" again");
+    }
+    map.insert(name, entry);
+}
+
+/// Adds the partitions of a topic to those that it already has in the map.
+fn joined(map: &mut Map<String, Value>, topic: &str, entry: &Value) -> bool {
+    for field in ["partitions", "partition_responses"] {
+        let before = map
+            .get_mut(topic)
+            .and_then(|known| known.get_mut(field)?.as_object_mut());
+        if let (Some(before), Some(more)) = (before, entry.get(field).and_then(Value::as_object)) {
+            for (name, partition) in more {
+                insert_again(before, name.clone(), partition.clone());
+            }
+            return true;
+        }
+    }
+    false
 }
 
 fn name_of(entry: &Value) -> Option<String> {

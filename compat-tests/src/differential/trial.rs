@@ -78,7 +78,6 @@ impl<'a> Trial<'a> {
         self.target.broker_id
     }
 
-    /// Whether the broker is the one that judges; for requests that must name what only one of them knows.
     pub fn now_ms(&self) -> i64 {
         clock::now_ms()
     }
@@ -215,6 +214,11 @@ impl<'a> Trial<'a> {
         let fresh = Connection::open(self.target.address)?;
         *self.connection(on)? = fresh;
         Ok(())
+    }
+
+    /// Gives the ids inside a text their numbers now, before an answer shows them in an order of its own.
+    pub fn introduce(&mut self, text: &str) {
+        self.normal.introduce(text);
     }
 
     pub(super) fn learn(&mut self, id: Uuid, name: &str, epochs: impl IntoIterator<Item = i32>) {

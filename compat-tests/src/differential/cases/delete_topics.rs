@@ -166,15 +166,20 @@ fn filled(t: &mut Trial, configs: &[(&str, &str)]) -> Result<Topic> {
 
 /// Each partition and the offset that becomes its first.
 fn trim(t: &mut Trial, v: i16, partitions: &[(&Topic, i32, i64)]) -> Result<()> {
-    let topic = |(topic, partition, offset): &(&Topic, i32, i64)| {
-        let partition = DeleteRecordsPartition::default()
+    let partition = |(_, partition, offset): &(&Topic, i32, i64)| {
+        DeleteRecordsPartition::default()
             .with_partition_index(*partition)
-            .with_offset(*offset);
-        DeleteRecordsTopic::default()
-            .with_name(build::topic(&topic.name))
-            .with_partitions(vec![partition])
+            .with_offset(*offset)
     };
-    let topics = partitions.iter().map(topic).collect();
+    let topic = |partitions: &[(&Topic, i32, i64)]| {
+        DeleteRecordsTopic::default()
+            .with_name(build::topic(&partitions[0].0.name))
+            .with_partitions(partitions.iter().map(partition).collect())
+    };
+    let topics = partitions
+        .chunk_by(|(left, ..), (right, ..)| left.name == right.name)
+        .map(topic)
+        .collect();
     t.ask(
         v,
         DeleteRecordsRequest::default()

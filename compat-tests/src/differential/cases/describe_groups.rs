@@ -99,7 +99,7 @@ pub fn list_cases(c: &mut Cases) {
     ];
     for states in states {
         c.each(
-            format!("in state {}", states.join(" or ")),
+            format!("in state {}", spelled(states)),
             HAS_STATES,
             move |t, v| list(t, v, states, &[]),
         );
@@ -114,7 +114,7 @@ pub fn list_cases(c: &mut Cases) {
     ];
     for types in types {
         c.each(
-            format!("of type {}", types.join(" or ")),
+            format!("of type {}", spelled(types)),
             HAS_TYPES,
             move |t, v| list(t, v, &[], types),
         );
@@ -122,6 +122,15 @@ pub fn list_cases(c: &mut Cases) {
     c.each("of a state and a type", HAS_TYPES, |t, v| {
         list(t, v, &["Stable"], &["classic"])
     });
+}
+
+/// The words in one; a capital is told, since the names of topics are in small letters.
+fn spelled(words: &[&str]) -> String {
+    let word = |word: &&str| match word.chars().next() {
+        Some(first) if first.is_ascii_uppercase() => format!("capital {word}"),
+        _ => word.to_string(),
+    };
+    words.iter().map(word).collect::<Vec<_>>().join(" or ")
 }
 
 /// Other cases run beside this one, so only its own groups count.

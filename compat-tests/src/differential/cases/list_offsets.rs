@@ -177,12 +177,7 @@ fn wrong(c: &mut Cases) {
             },
         );
     }
-    for (label, over) in [
-        ("the present", 0),
-        ("a later", 1),
-        ("a much later", 100),
-        ("an earlier", -1),
-    ] {
+    for (label, over) in [("the present", 0), ("a later", 1), ("a much later", 100)] {
         c.each(format!("{label} epoch"), HAS_EPOCHS, move |t, v| {
             let topic = t.topic("t", 1)?;
             t.ask(v, request(&topic, &[(0, -1, topic.epoch + over)]))?;

@@ -148,6 +148,7 @@ pub fn joined_with(t: &mut Trial, request: JoinGroupRequest) -> Result<Member> {
             answer.error_code
         );
     }
+    t.introduce(&answer.member_id);
     Ok(member_of(&group_id, &answer))
 }
 
@@ -190,20 +191,25 @@ pub fn await_state(t: &mut Trial, group_id: &str, state: &str) -> Result<()> {
     }
 }
 
-/// Commits of no member: topic, partition and offset each.
+/// Commits of no member: topic, partition and offset each, those of one topic one after another.
 pub fn commit(group_id: &str, offsets: &[(&Topic, i32, i64)]) -> OffsetCommitRequest {
-    let topic = |(topic, partition, offset): &(&Topic, i32, i64)| {
-        let partition = OffsetCommitRequestPartition::default()
+    let partition = |(_, partition, offset): &(&Topic, i32, i64)| {
+        OffsetCommitRequestPartition::default()
             .with_partition_index(*partition)
             .with_committed_offset(*offset)
-            .with_committed_metadata(Some(text("note")));
-        OffsetCommitRequestTopic::default()
-            .with_name(build::topic(&topic.name))
-            .with_partitions(vec![partition])
+            .with_committed_metadata(Some(text("note")))
     };
+    let topic = |offsets: &[(&Topic, i32, i64)]| {
+        OffsetCommitRequestTopic::default()
+            .with_name(build::topic(&offsets[0].0.name))
+            .with_partitions(offsets.iter().map(partition).collect())
+    };
+    let topics = offsets
+        .chunk_by(|(left, ..), (right, ..)| left.name == right.name)
+        .map(topic);
     OffsetCommitRequest::default()
         .with_group_id(group(group_id))
-        .with_topics(offsets.iter().map(topic).collect())
+        .with_topics(topics.collect())
 }
 
 /// Commits as no member, unrecorded.

@@ -74,6 +74,7 @@ fn topics_that_exist(c: &mut Cases) {
         },
     );
     c.each("internal topic", ALL, |t, v| {
+        t.led_topic("__consumer_offsets", 50)?;
         ask(t, v, &["__consumer_offsets"])
     });
     c.each("deleted topic", CHOOSES_CREATION, |t, v| {

@@ -124,6 +124,15 @@ fn offsets(c: &mut Cases) {
         t.ask(v, commit(&group, &[(&topic, 0, 5), (&topic, 0, 6)]))?;
         Ok(())
     });
+    c.each("a topic twice", ALL, |t, v| {
+        let (group, topic) = (t.name("g"), t.topic("t", 2)?);
+        let mut request = commit(&group, &[(&topic, 0, 5)]);
+        request
+            .topics
+            .extend(commit(&group, &[(&topic, 1, 6)]).topics);
+        t.ask(v, request)?;
+        Ok(())
+    });
     for length in [METADATA_LIMIT, METADATA_LIMIT + 1] {
         c.each(format!("metadata of {length} bytes"), ALL, move |t, v| {
             let (group, topic) = (t.name("g"), t.topic("t", 2)?);

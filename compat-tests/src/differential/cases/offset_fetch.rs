@@ -112,10 +112,9 @@ pub fn cases(c: &mut Cases) {
     c.each("null and empty metadata, epochs", ALL, |t, v| {
         let (g, topic) = (t.name("g"), t.topic("t", 3)?);
         let mut offsets = commit(&g, &[(&topic, 0, 1), (&topic, 1, 2), (&topic, 2, 3)]);
-        for (at, topic) in offsets.topics.iter_mut().enumerate() {
-            topic.partitions[0].committed_metadata =
-                [None, Some(text("")), Some(text("é"))][at].clone();
-            topic.partitions[0].committed_leader_epoch = [-1, 0, 8][at];
+        for (at, partition) in offsets.topics[0].partitions.iter_mut().enumerate() {
+            partition.committed_metadata = [None, Some(text("")), Some(text("é"))][at].clone();
+            partition.committed_leader_epoch = [-1, 30, 80][at];
         }
         t.quietly(6, &offsets)?;
         ask(t, v, &[(&g, Some(&[(&topic.name, &[0, 1, 2])]))])
