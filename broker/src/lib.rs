@@ -2,6 +2,7 @@
 
 pub mod broker;
 pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod groups;
 pub mod http;
