@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::join_all;
 use parking_lot::Mutex;
 
 use crate::env::Env;
@@ -32,6 +33,8 @@ pub const MAX_PAYLOAD_LEN: usize = MAX_BODY_LEN as usize;
 
 const MIN_FILE_BYTES: u32 = 4096;
 const LOCK: &str = "LOCK";
+/// How long shards may take to stop before the WAL is stopped under them.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone)]
 pub struct NodeConfig {
@@ -284,12 +287,16 @@ impl Node {
     /// Stops the shards, then the WAL, which leaves the mark of a clean stop.
     pub async fn shutdown(&self) {
         let started = std::mem::take(&mut self.inner.shards.lock().started);
-        for shard in started.into_values().flatten() {
-            shard.shutdown().await;
-        }
+        let shards: Vec<Shard> = started.into_values().flatten().collect();
+        let mut stopping = Box::pin(join_all(shards.iter().map(Shard::shutdown)));
+        // A replica that waits for a full disk stops only once the WAL gives up.
+        let stopped = tokio::time::timeout(STOP_PATIENCE, stopping.as_mut()).await;
         let wal = self.inner.wal.clone();
         if let Err(error) = tokio::task::spawn_blocking(move || wal.stop()).await {
             tracing::error!(%error, "stopping the write-ahead log failed");
+        }
+        if stopped.is_err() {
+            stopping.await;
         }
         self.inner.lock.lock().take();
     }

@@ -91,25 +91,44 @@ impl Scan {
     pub fn beyond(&mut self, from: u32, found: &mut Beyond) -> io::Result<()> {
         let mut last_end = u64::from(from);
         let mut at = u64::from(from);
-        while at + u64::from(RECORD_HEADER_LEN) <= self.len {
-            let offset = at as u32;
-            if let Some(header) = self.header(offset)? {
+        while let Some(candidate) = self.resembling_header(at)? {
+            at = candidate + u64::from(ALIGN);
+            if let Some(header) = self.header(candidate as u32)? {
                 found.durable = found.durable.max(header.durable);
                 if !matches!(header.kind, Kind::Watermark { .. } | Kind::Start { .. }) {
                     found.shards.insert(header.shard);
                 }
-                let body = u64::from(RECORD_HEADER_LEN) + u64::from(header.body_len);
-                last_end = last_end.max((at + body).min(self.len));
-                at += u64::from(RECORD_HEADER_LEN);
-            } else {
-                if at == u64::from(from) && self.resembles_header(offset)? {
-                    last_end = at + u64::from(RECORD_HEADER_LEN);
-                }
-                at += u64::from(ALIGN);
+                let len = u64::from(RECORD_HEADER_LEN) + u64::from(header.body_len);
+                last_end = last_end.max((candidate + len).min(self.len));
+            } else if candidate == u64::from(from) {
+                // A header of which a part did not reach the disk.
+                last_end = last_end.max(candidate + u64::from(RECORD_HEADER_LEN));
             }
         }
         found.bytes += last_end - u64::from(from);
         Ok(())
+    }
+
+    /// The first offset from `at` on whose bytes claim to be a header, written there in this use of
+    /// the file. Most of what a file holds past its records is told apart by this alone.
+    fn resembling_header(&mut self, mut at: u64) -> io::Result<Option<u64>> {
+        let seq = self.file.seq.to_le_bytes();
+        let header_len = u64::from(RECORD_HEADER_LEN);
+        while at + header_len <= self.len {
+            let len = (self.len - at).min(WINDOW as u64) as usize;
+            let bytes = self.bytes(at, len)?;
+            let claims = |offset: &usize| {
+                bytes[offset + 8..offset + 16] == seq
+                    && bytes[offset + 16..offset + 20] == (at as u32 + *offset as u32).to_le_bytes()
+            };
+            let last = len - RECORD_HEADER_LEN as usize;
+            let mut offsets = (0..=last).step_by(ALIGN as usize);
+            if let Some(offset) = offsets.find(claims) {
+                return Ok(Some(at + offset as u64));
+            }
+            at += (last as u64 + 1).next_multiple_of(u64::from(ALIGN));
+        }
+        Ok(None)
     }
 
     fn header(&mut self, offset: u32) -> io::Result<Option<RecordHeader>> {
@@ -123,14 +142,6 @@ impl Scan {
         let salt = self.file.salt;
         let bytes = self.header_bytes(offset)?;
         Ok(RecordHeader::decode(bytes, salt, at))
-    }
-
-    /// Whether these bytes claim to be written here in this use of the file: a header of which a
-    /// part did not reach the disk.
-    fn resembles_header(&mut self, offset: u32) -> io::Result<bool> {
-        let seq = self.file.seq;
-        let bytes = self.header_bytes(offset)?;
-        Ok(bytes[8..16] == seq.to_le_bytes() && bytes[16..20] == offset.to_le_bytes())
     }
 
     fn header_bytes(&mut self, offset: u32) -> io::Result<&[u8; RECORD_HEADER_LEN as usize]> {

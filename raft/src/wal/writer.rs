@@ -34,6 +34,19 @@ pub struct Writer {
     group: Group,
 }
 
+/// Why the writer ends before its time.
+enum Failure {
+    /// The disk was full until the stop.
+    Stopped,
+    Disk(io::Error),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
+        Failure::Disk(error)
+    }
+}
+
 /// Consecutive bytes of one file, gathered for one write.
 #[derive(Default)]
 struct Group {
@@ -84,7 +97,7 @@ impl Writer {
                     dones.into_iter().for_each(|done| done(Ok(())));
                     self.files.prepare_next(durable);
                 }
-                Err(error) => return self.die(error, dones),
+                Err(failure) => return self.end(failure, dones),
             }
             if last {
                 return self.queue.fail(WalError::Stopped);
@@ -93,7 +106,7 @@ impl Writer {
     }
 
     /// Writes and syncs all items; returns the position up to which all is durable.
-    fn write(&mut self, items: Vec<Item>, dones: &mut Vec<Done>) -> io::Result<WalPos> {
+    fn write(&mut self, items: Vec<Item>, dones: &mut Vec<Done>) -> Result<WalPos, Failure> {
         let durable = self.queue.durable();
         let mut end = durable;
         let mut failed = None;
@@ -103,11 +116,7 @@ impl Writer {
                 _ if failed.is_some() => {}
                 Item::Write { at, record } => end = self.gather(at, record, durable),
                 Item::Roll { file, capacity } => {
-                    let rolled = self.flush().and_then(|()| self.files.roll(file, capacity));
-                    match rolled {
-                        Ok(next) => self.current = Some(next),
-                        Err(error) => failed = Some(error),
-                    }
+                    failed = self.flush().and_then(|()| self.roll(file, capacity)).err();
                 }
             }
         }
@@ -141,7 +150,7 @@ impl Writer {
         self.group.add(&header, file.salt, record.body.chunks())
     }
 
-    fn flush(&mut self) -> io::Result<()> {
+    fn flush(&mut self) -> Result<(), Failure> {
         if self.group.pieces.is_empty() {
             return Ok(());
         }
@@ -156,31 +165,52 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes the group, again and again while the disk is full: nothing was synced yet, so the
-    /// same bytes may be written to the same place once more.
-    fn write_group(&self, file: &OpenFile) -> io::Result<()> {
+    fn roll(&mut self, file: u64, capacity: u32) -> Result<(), Failure> {
+        let next = self.while_full(file, || self.files.roll(file, capacity))?;
+        self.current = Some(next);
+        Ok(())
+    }
+
+    /// Nothing was synced yet, so the same bytes may be written to the same place once more.
+    fn write_group(&self, file: &OpenFile) -> Result<(), Failure> {
+        self.while_full(file.seq, || {
+            let mut slices = self.group.slices();
+            file.file.pwritev(&mut slices, u64::from(self.group.start))
+        })
+    }
+
+    /// Does `work` again and again while the disk is full.
+    fn while_full<T>(&self, file: u64, work: impl Fn() -> io::Result<T>) -> Result<T, Failure> {
         let mut told = false;
         loop {
-            let mut slices = self.group.slices();
-            match file.file.pwritev(&mut slices, u64::from(self.group.start)) {
+            match work() {
                 Err(error) if is_full(&error) => {
                     if !std::mem::replace(&mut told, true) {
-                        let path = self.files.path(file.seq);
+                        let path = self.files.path(file);
                         tracing::error!("disk full: writing to {} is retried", path.display());
                         self.observer.reported(&Damage::DiskFull { path });
                     }
                     if !self.queue.pause(FULL_DISK_PAUSE) {
-                        return Err(error);
+                        return Err(Failure::Stopped);
                     }
                 }
-                result => return result,
+                result => return Ok(result?),
             }
         }
     }
 
     /// After a failed sync the kernel may have dropped the bytes and forgotten about it, so there
     /// is no second try (invariant D2).
-    fn die(&self, error: io::Error, dones: Vec<Done>) {
+    fn end(&self, failure: Failure, dones: Vec<Done>) {
+        let error = match failure {
+            Failure::Stopped => WalError::Stopped,
+            Failure::Disk(error) => self.die(&error),
+        };
+        self.queue.fail(error.clone());
+        dones.into_iter().for_each(|done| done(Err(error.clone())));
+    }
+
+    fn die(&self, error: &io::Error) -> WalError {
         let file = self.current.as_ref().map_or(0, |file| file.seq);
         let path = self.files.path(file);
         let message = format!(
@@ -189,9 +219,7 @@ impl Writer {
             path.display()
         );
         (self.fatal)(&message);
-        let error = WalError::Failed(message.into());
-        self.queue.fail(error.clone());
-        dones.into_iter().for_each(|done| done(Err(error.clone())));
+        WalError::Failed(message.into())
     }
 }
 

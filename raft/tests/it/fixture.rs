@@ -113,9 +113,9 @@ impl World {
             ..WalConfig::default()
         };
         config.timing = Timing {
-            heartbeat: Duration::from_millis(100),
-            election_min: Duration::from_millis(400),
-            election_max: Duration::from_millis(800),
+            heartbeat: Duration::from_millis(200),
+            election_min: Duration::from_millis(1500),
+            election_max: Duration::from_millis(2500),
         };
         World {
             disk: MemDisk::new(),

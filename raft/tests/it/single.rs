@@ -172,10 +172,31 @@ async fn a_full_disk_is_waited_for() {
     );
     world.disk.heal();
     waiting.await.expect("applied");
-    assert_eq!(recorder.payloads(), ["waits"]);
+    world.disk.inject(Fault::Full);
+    let long = "x".repeat(80 << 10);
+    let new_file = enqueue(&shard, &long).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    world.disk.heal();
+    new_file.await.expect("applied");
+    assert_eq!(recorder.payloads(), ["waits", &long]);
     assert!(world.fatal.lock().is_empty());
-    assert_eq!(world.watcher.damage.lock().len(), 1);
+    assert_eq!(world.watcher.damage.lock().len(), 2);
     node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_with_a_full_disk_can_be_stopped() {
+    let world = World::new();
+    let (node, shard, _) = world.start().await;
+    world.disk.inject(Fault::Full);
+    let waiting = enqueue(&shard, "never acknowledged").await;
+    eventually("the disk is found full", || {
+        !world.watcher.damage.lock().is_empty()
+    })
+    .await;
+    node.shutdown().await;
+    assert_eq!(waiting.await.err(), Some(ProposeError::Unknown));
+    assert!(world.fatal.lock().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
