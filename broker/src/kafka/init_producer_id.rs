@@ -43,7 +43,7 @@ impl Api for InitProducerId {
 
 async fn next(broker: &Broker, request: &InitProducerIdRequest) -> Result<i64, ErrorCode> {
     // A producer names both its id and its epoch, or neither (KIP-360).
-    if (request.producer_id.0 < 0) != (request.producer_epoch < 0) {
+    if (request.producer_id.0 == -1) != (request.producer_epoch == -1) {
         return Err(ErrorCode::InvalidRequest);
     }
     match request.transactional_id.as_ref().map(|id| id.is_empty()) {

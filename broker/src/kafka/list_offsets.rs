@@ -65,7 +65,12 @@ impl Api for ListOffsets {
             {
                 let reference = TopicRef::Name(topic.name.to_string());
                 let mut partitions = Vec::with_capacity(topic.partitions.len());
+                let mut answered = HashSet::new();
                 for asked in &topic.partitions {
+                    // A partition that is named twice is refused once.
+                    if !answered.insert(asked.partition_index) {
+                        continue;
+                    }
                     let found = if twice.contains(&(topic.name.to_string(), asked.partition_index))
                     {
                         Err(ErrorCode::InvalidRequest)

@@ -99,7 +99,9 @@ impl Refused {
     /// Where the batch as a whole is at fault, the log is not looked at and its start not told.
     fn invalid(invalid: InvalidBatch, log_start_offset: i64) -> Refused {
         let (error, log_start_offset) = match &invalid {
-            InvalidBatch::UnsupportedCodec { .. } => (ErrorCode::UnsupportedCompressionType, -1),
+            InvalidBatch::UnsupportedCodec { .. } => {
+                (ErrorCode::UnsupportedCompressionType, log_start_offset)
+            }
             InvalidBatch::TooLarge { .. } | InvalidBatch::DecompressedTooLarge { .. } => {
                 (ErrorCode::MessageTooLarge, -1)
             }
