@@ -23,6 +23,7 @@ mod delete;
 mod live;
 mod look;
 
+pub use delete::Deletion;
 pub use look::Listed;
 
 pub struct Coordinator {

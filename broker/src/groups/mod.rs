@@ -28,6 +28,9 @@ mod subscription;
 pub mod turn;
 mod writes;
 
+#[cfg(test)]
+mod tests;
+
 pub use coordinator::Coordinator;
 pub use error::GroupError;
 pub use registry::Groups;

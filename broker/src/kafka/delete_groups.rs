@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use futures::future::join_all;
 use kafka_protocol::messages::delete_groups_response::DeletableGroupResult;
 use kafka_protocol::messages::{ApiKey, DeleteGroupsRequest, DeleteGroupsResponse, GroupId};
 
@@ -71,18 +70,16 @@ async fn delete_some(broker: &Broker, ids: &[Arc<str>]) -> Vec<Result<(), GroupE
         .groups
         .coordinator(&ids[0])
         .and_then(|coordinator| coordinator.delete(ids));
-    match decided {
-        Ok((results, writes)) => match join_all(writes)
-            .await
+    let deletion = match decided {
+        Ok(deletion) => deletion,
+        Err(error) => return vec![Err(error); ids.len()],
+    };
+    let decided = deletion.results.clone();
+    match deletion.done().await {
+        Ok(results) => results,
+        Err(error) => decided
             .into_iter()
-            .collect::<Result<(), _>>()
-        {
-            Ok(()) => results,
-            Err(error) => results
-                .into_iter()
-                .map(|result| result.and(Err(error)))
-                .collect(),
-        },
-        Err(error) => vec![Err(error); ids.len()],
+            .map(|result| result.and(Err(error)))
+            .collect(),
     }
 }

@@ -22,7 +22,6 @@ use crate::shard::entry::PartitionId;
 
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
-const SHARE: i8 = 2;
 /// How long the offsets topic may take to get its leaders.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// What Kafka says where there is no error.
@@ -75,17 +74,10 @@ async fn find(
                 "this broker does not support transactions yet; unset transactional.id",
             ));
         }
-        SHARE => {
-            return Err(KafkaError::new(
-                ErrorCode::InvalidRequest,
-                "this broker does not support share groups",
-            ));
-        }
+        // Share groups, and what nobody knows.
         other => {
-            return Err(KafkaError::new(
-                ErrorCode::InvalidRequest,
-                format!("unknown coordinator type {other}"),
-            ));
+            let message = format!("coordinators of type {other} are not served; 0, groups, are");
+            return Err(KafkaError::new(ErrorCode::InvalidRequest, message));
         }
     }
     let partition = match broker.groups.partition_of(key) {
@@ -95,14 +87,19 @@ async fn find(
             broker
                 .groups
                 .partition_of(key)
-                .ok_or(ErrorCode::CoordinatorNotAvailable)?
+                .ok_or_else(unavailable)?
         }
     };
     let ready = broker.admin.partitions.attached(partition.topic);
     match tokio::time::timeout(PATIENCE, ready).await {
         Ok(Ok(())) => leader(broker, session, partition),
-        Ok(Err(_)) | Err(_) => Err(ErrorCode::CoordinatorNotAvailable.into()),
+        Ok(Err(_)) | Err(_) => Err(unavailable()),
     }
+}
+
+fn unavailable() -> KafkaError {
+    let message = "the group's partition of the offsets topic has no leader now; ask again";
+    KafkaError::new(ErrorCode::CoordinatorNotAvailable, message)
 }
 
 /// Makes the offsets topic with Kafka's settings for it.
@@ -152,12 +149,12 @@ fn leader(
     let topic = state.topics().by_id(partition.topic);
     let place = topic
         .and_then(|topic| topic.partition(partition.index))
-        .ok_or(ErrorCode::CoordinatorNotAvailable)?;
+        .ok_or_else(unavailable)?;
     let leader = Shards::new(&broker.admin, &state).partition(place).leader;
     let found = brokers(&broker.admin, &state, session)
         .into_iter()
         .find(|broker| broker.id == leader);
-    Ok(found.ok_or(ErrorCode::CoordinatorNotAvailable)?)
+    found.ok_or_else(unavailable)
 }
 
 fn address(found: &Result<BrokerAddress, KafkaError>) -> (BrokerId, StrBytes, i32) {
@@ -183,7 +180,10 @@ fn single(version: i16, found: Result<BrokerAddress, KafkaError>) -> FindCoordin
 
 fn one_of_several(key: StrBytes, found: Result<BrokerAddress, KafkaError>) -> Coordinator {
     let (node, host, port) = address(&found);
-    let message = found.as_ref().err().and_then(KafkaError::message);
+    // Kafka says nothing in these versions. Who asks for transactions gets a word, as Kafka would have served them.
+    let refused = found.as_ref().err();
+    let told = refused.filter(|error| error.code == ErrorCode::TransactionalIdAuthorizationFailed);
+    let message = told.and_then(KafkaError::message);
     Coordinator::default()
         .with_key(key)
         .with_node_id(node)

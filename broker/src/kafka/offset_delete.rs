@@ -3,7 +3,6 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use futures::future::join_all;
 use kafka_protocol::messages::offset_delete_response::{
     OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
 };
@@ -68,14 +67,8 @@ async fn delete(broker: &Broker, request: OffsetDeleteRequest) -> Result<Answere
         .map(|(topic, index)| (kept(topic), *index))
         .collect();
     let group = kept(&request.group_id);
-    let (results, writes) = broker
-        .groups
-        .coordinator(&group)?
-        .delete_offsets(&group, &keys)?;
-    join_all(writes)
-        .await
-        .into_iter()
-        .collect::<Result<(), _>>()?;
+    let coordinator = broker.groups.coordinator(&group)?;
+    let results = coordinator.delete_offsets(&group, &keys)?.done().await?;
     for ((topic, index), result) in asked.iter().zip(results) {
         push(
             &mut answered,

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use futures::future::join_all;
+
 use super::Coordinator;
 use super::live::Live;
 use crate::groups::error::GroupError;
@@ -13,15 +15,26 @@ use crate::groups::writes::{Record, Written};
 /// Tombstones of one batch.
 const RECORDS: usize = 1_000;
 
+/// What was decided about each of several deletions, and the writes that make it so.
+pub struct Deletion {
+    pub results: Vec<Result<(), GroupError>>,
+    writes: Vec<Written>,
+}
+
+impl Deletion {
+    /// Waits for the writes. They go on when nobody waits.
+    pub async fn done(self) -> Result<Vec<Result<(), GroupError>>, GroupError> {
+        join_all(self.writes).await.into_iter().collect::<Result<(), _>>()?;
+        Ok(self.results)
+    }
+}
+
 /// The keys of committed offsets, in order.
 type Keys = BTreeSet<(Arc<str>, i32)>;
 
-/// One result for each that was asked for, and the outcome of the deletions to come.
-type Deleted = (Vec<Result<(), GroupError>>, Vec<Written>);
-
 impl Coordinator {
-    /// Deletes groups that have no members; one result each, and the outcome of the deletions.
-    pub fn delete(self: &Arc<Self>, groups: &[Arc<str>]) -> Result<Deleted, GroupError> {
+    /// Deletes groups that have no members; one result each.
+    pub fn delete(self: &Arc<Self>, groups: &[Arc<str>]) -> Result<Deletion, GroupError> {
         let mut live = self.live.lock();
         self.enter(&mut live)?;
         let mut records = Vec::new();
@@ -36,7 +49,7 @@ impl Coordinator {
             }
             results.push(deletable);
         }
-        Ok((results, self.submit_all(&live, &records)))
+        Ok(Deletion { results, writes: self.submit_all(&live, &records) })
     }
 
     fn bury(&self, live: &mut Live, id: &Arc<str>, records: &mut Vec<Record>) {
@@ -66,12 +79,12 @@ impl Coordinator {
             .collect()
     }
 
-    /// Deletes single offsets of a group; one result each, and the outcome of the deletions.
+    /// Deletes single offsets of a group; one result each.
     pub fn delete_offsets(
         self: &Arc<Self>,
         id: &Arc<str>,
         offsets: &[(Arc<str>, i32)],
-    ) -> Result<Deleted, GroupError> {
+    ) -> Result<Deletion, GroupError> {
         let mut live = self.live.lock();
         self.enter(&mut live)?;
         if !self.find(&mut live, id) {
@@ -93,7 +106,7 @@ impl Coordinator {
             }
             results.push(Ok(()));
         }
-        Ok((results, self.submit_all(&live, &records)))
+        Ok(Deletion { results, writes: self.submit_all(&live, &records) })
     }
 
     /// Takes back every group's offsets of a topic that was deleted.
