@@ -13,8 +13,8 @@ use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::{
-    CreateTopicsRequest, DescribeGroupsRequest, FindCoordinatorRequest, GroupId, HeartbeatRequest, JoinGroupRequest,
-    JoinGroupResponse, SyncGroupRequest, SyncGroupResponse, TopicName,
+    CreateTopicsRequest, DescribeGroupsRequest, FindCoordinatorRequest, GroupId, HeartbeatRequest,
+    JoinGroupRequest, JoinGroupResponse, SyncGroupRequest, SyncGroupResponse, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
 
@@ -66,17 +66,34 @@ impl Rig {
             http_listen: any(),
             data_shards: 1,
             wal_file_bytes: 4 << 20,
-            settings: settings.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect::<BTreeMap<_, _>>(),
+            settings: settings
+                .into_iter()
+                .map(|(k, v)| (k.to_owned(), v.to_owned()))
+                .collect::<BTreeMap<_, _>>(),
             ..Options::default()
         };
-        let node = Node::start(options, &tokio::runtime::Handle::current()).await.expect("the node starts");
-        Rig { node, session: Arc::new(testing::session()) }
+        let node = Node::start(options, &tokio::runtime::Handle::current())
+            .await
+            .expect("the node starts");
+        Rig {
+            node,
+            session: Arc::new(testing::session()),
+        }
     }
 
     async fn start(dir: &Path) -> Rig {
         let rig = Rig::bare(dir).await;
-        let t = CreatableTopic::default().with_name(topic("t")).with_num_partitions(3).with_replication_factor(1);
-        rig.ask::<CreateTopics>(7, CreateTopicsRequest::default().with_topics(vec![t]).with_timeout_ms(20_000)).await;
+        let t = CreatableTopic::default()
+            .with_name(topic("t"))
+            .with_num_partitions(3)
+            .with_replication_factor(1);
+        rig.ask::<CreateTopics>(
+            7,
+            CreateTopicsRequest::default()
+                .with_topics(vec![t])
+                .with_timeout_ms(20_000),
+        )
+        .await;
         assert_eq!(rig.find("g").await, 0);
         rig
     }
@@ -87,7 +104,9 @@ impl Rig {
 
     async fn ask<A: Api>(&self, version: i16, request: A::Request) -> A::Response {
         let answer = A::handle(self.broker(), &self.session, version, request);
-        tokio::time::timeout(SOON, answer).await.expect("the request is answered")
+        tokio::time::timeout(SOON, answer)
+            .await
+            .expect("the request is answered")
     }
 
     async fn find(&self, id: &str) -> i16 {
@@ -95,7 +114,11 @@ impl Rig {
         self.ask::<FindCoordinator>(4, request).await.coordinators[0].error_code
     }
 
-    fn join(&self, id: &str, member: &str) -> impl Future<Output = JoinGroupResponse> + Send + 'static {
+    fn join(
+        &self,
+        id: &str,
+        member: &str,
+    ) -> impl Future<Output = JoinGroupResponse> + Send + 'static {
         let protocol = JoinGroupRequestProtocol::default()
             .with_name(text("range"))
             .with_metadata(Bytes::from_static(b"\0\0\0\0\0\x01\0\x01t\xff\xff\xff\xff"));
@@ -110,7 +133,13 @@ impl Rig {
         JoinGroup::handle(self.broker(), &self.session, 3, request)
     }
 
-    fn sync(&self, id: &str, member: &str, generation: i32, parts: &[&str]) -> impl Future<Output = SyncGroupResponse> {
+    fn sync(
+        &self,
+        id: &str,
+        member: &str,
+        generation: i32,
+        parts: &[&str],
+    ) -> impl Future<Output = SyncGroupResponse> {
         let part = |member: &&str| {
             SyncGroupRequestAssignment::default()
                 .with_member_id(text(member))
@@ -134,7 +163,9 @@ impl Rig {
 
     async fn state(&self, id: &str) -> String {
         let request = DescribeGroupsRequest::default().with_groups(vec![group(id)]);
-        self.ask::<DescribeGroups>(5, request).await.groups[0].group_state.to_string()
+        self.ask::<DescribeGroups>(5, request).await.groups[0]
+            .group_state
+            .to_string()
     }
 
     /// A group with one member that is stable; its member id.

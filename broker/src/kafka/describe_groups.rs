@@ -36,7 +36,10 @@ impl Api for DescribeGroups {
         let operations = if asked { GROUP_OPERATIONS } else { NOT_ASKED };
         // A group that is named twice is described once.
         let mut seen = HashSet::new();
-        let once = request.groups.into_iter().filter(|group| seen.insert(group.clone()));
+        let once = request
+            .groups
+            .into_iter()
+            .filter(|group| seen.insert(group.clone()));
         let groups = once.map(|group| {
             let found = broker
                 .groups

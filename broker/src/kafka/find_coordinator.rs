@@ -84,10 +84,7 @@ async fn find(
         Some(partition) => partition,
         None => {
             create(broker).await?;
-            broker
-                .groups
-                .partition_of(key)
-                .ok_or_else(unavailable)?
+            broker.groups.partition_of(key).ok_or_else(unavailable)?
         }
     };
     let ready = broker.admin.partitions.attached(partition.topic);

@@ -24,7 +24,10 @@ pub struct Deletion {
 impl Deletion {
     /// Waits for the writes. They go on when nobody waits.
     pub async fn done(self) -> Result<Vec<Result<(), GroupError>>, GroupError> {
-        join_all(self.writes).await.into_iter().collect::<Result<(), _>>()?;
+        join_all(self.writes)
+            .await
+            .into_iter()
+            .collect::<Result<(), _>>()?;
         Ok(self.results)
     }
 }
@@ -49,7 +52,10 @@ impl Coordinator {
             }
             results.push(deletable);
         }
-        Ok(Deletion { results, writes: self.submit_all(&live, &records) })
+        Ok(Deletion {
+            results,
+            writes: self.submit_all(&live, &records),
+        })
     }
 
     fn bury(&self, live: &mut Live, id: &Arc<str>, records: &mut Vec<Record>) {
@@ -106,7 +112,10 @@ impl Coordinator {
             }
             results.push(Ok(()));
         }
-        Ok(Deletion { results, writes: self.submit_all(&live, &records) })
+        Ok(Deletion {
+            results,
+            writes: self.submit_all(&live, &records),
+        })
     }
 
     /// Takes back every group's offsets of a topic that was deleted.
