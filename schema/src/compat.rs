@@ -13,6 +13,7 @@ pub use difference::Difference;
 use difference::Path;
 use json::JsonSchema;
 use protobuf::ProtobufSchema;
+pub(crate) use protobuf::files::{MAIN as PROTOBUF_MAIN, compile as compile_protobuf};
 
 use crate::SchemaType;
 use crate::registry::ResolvedReference;

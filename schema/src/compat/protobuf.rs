@@ -5,7 +5,7 @@
 //! as text all the same, and given back in that form as the format `serialized`.
 
 mod check;
-mod files;
+pub(super) mod files;
 mod nesting;
 mod normal;
 mod options;

@@ -63,6 +63,15 @@ pub(super) struct Id {
     pub holders: BTreeSet<VersionKey>,
 }
 
+impl Context {
+    /// Of several ids that imports gave one schema, the lowest is the one that others get, so that
+    /// the order of records does not matter.
+    fn name(&mut self, content: Content, id: i32) {
+        let named = self.id_of.entry(content).or_insert(id);
+        *named = id.min(*named);
+    }
+}
+
 impl Registry {
     /// The state before any record.
     pub fn new() -> Registry {
@@ -122,9 +131,16 @@ impl Registry {
                 }
             }
             Entry::ClearSubject { subject } => self.clear(&subject.unwrap_or_else(global)),
-            Entry::Context { context, exists } => {
-                self.contexts.entry(context).or_default().exists = exists;
+            Entry::Context {
+                context,
+                exists: true,
+            } => {
+                self.contexts.entry(context).or_default().exists = true;
             }
+            Entry::Context {
+                context,
+                exists: false,
+            } => self.drop_context(&context),
             Entry::Retired {
                 subject,
                 version,
@@ -161,7 +177,7 @@ impl Registry {
             .or_default();
         context.exists = true;
         context.highest = context.highest.max(entry.id);
-        context.id_of.entry(content).or_insert(entry.id);
+        context.name(content, entry.id);
         let id = context.ids.entry(entry.id).or_insert_with(|| Id {
             content,
             schema: None,
@@ -223,7 +239,7 @@ impl Registry {
             .entry(subject.context().to_owned())
             .or_default();
         context.highest = context.highest.max(id);
-        context.id_of.entry(content).or_insert(id);
+        context.name(content, id);
         context.ids.entry(id).or_insert_with(|| Id {
             content,
             schema: None,
@@ -245,6 +261,17 @@ impl Registry {
             .collect();
         for (subject, version) in deleted {
             self.drop_version(&subject, version, None);
+        }
+    }
+
+    /// Takes a context off the list. Its numbers stay, so that no id is given twice.
+    fn drop_context(&mut self, name: &str) {
+        let Some(context) = self.contexts.get_mut(name) else {
+            return;
+        };
+        context.exists = false;
+        if context.ids.is_empty() {
+            self.contexts.remove(name);
         }
     }
 

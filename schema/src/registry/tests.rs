@@ -1,6 +1,7 @@
 //! The registry as its clients see it, command by command.
 
 mod deletion;
+mod random;
 mod registration;
 mod settings;
 

@@ -3,36 +3,19 @@
 use std::collections::HashMap;
 
 use prost_reflect::{
-    Cardinality, DescriptorPool, EnumDescriptor, FieldDescriptor, FileDescriptor, MessageDescriptor,
+    Cardinality, EnumDescriptor, FieldDescriptor, FileDescriptor, MessageDescriptor,
 };
-use protox::Compiler;
-use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
 
 use super::schema::{Enum, EnumId, Field, Kind, Message, MessageId, ProtoSchema, Shape};
 use super::well_known;
 use crate::codec::SchemaError;
-use crate::row::bytes_from_text;
-
-/// The file's name among its imports; references have names of their own.
-const MAIN: &str = "__main.proto";
+use crate::compat::{PROTOBUF_MAIN as MAIN, compile_protobuf};
 
 /// Compiles `text`; it may import `references` by their names, and Google's and Confluent's own files.
 pub(crate) fn parse(text: &str, references: &[(&str, &str)]) -> Result<ProtoSchema, SchemaError> {
-    let mut files = Files(Vec::with_capacity(references.len() + 1));
-    for (name, text) in references {
-        files.0.push(((*name).to_owned(), (*text).to_owned()));
-    }
-    files.0.push((MAIN.to_owned(), text.to_owned()));
-    let mut resolver = ChainFileResolver::new();
-    resolver.add(files);
-    resolver.add(well_known::Files);
-    resolver.add(GoogleFileResolver::new());
-    let mut compiler = Compiler::with_file_resolver(resolver);
-    compiler.open_file(MAIN).map_err(|e| invalid(&e))?;
-    let pool: DescriptorPool = compiler.descriptor_pool();
-    let file = pool
-        .get_file_by_name(MAIN)
-        .ok_or_else(|| SchemaError::invalid("the schema", "defines no file"))?;
+    let compiler = compile_protobuf(text, references).map_err(|e| invalid(&e))?;
+    let file = compiler.descriptor_pool().get_file_by_name(MAIN);
+    let file = file.ok_or_else(|| SchemaError::invalid("the schema", "defines no file"))?;
     Ok(flatten(&file))
 }
 
@@ -42,29 +25,6 @@ fn invalid(error: &protox::Error) -> SchemaError {
         .filter(|file| *file != MAIN)
         .unwrap_or("the schema");
     SchemaError::invalid(at, error.to_string())
-}
-
-/// The schema itself and its references.
-struct Files(Vec<(String, String)>);
-
-impl FileResolver for Files {
-    fn open_file(&self, name: &str) -> Result<File, protox::Error> {
-        let Some((_, text)) = self.0.iter().find(|(n, _)| n == name) else {
-            return Err(protox::Error::file_not_found(name));
-        };
-        open(name, text)
-    }
-}
-
-fn open(name: &str, text: &str) -> Result<File, protox::Error> {
-    if let Some(bytes) = bytes_from_text(text.trim())
-        && let Ok(mut file) =
-            <prost_types::FileDescriptorProto as prost::Message>::decode(&bytes[..])
-    {
-        file.name = Some(name.to_owned());
-        return Ok(File::from_file_descriptor_proto(file));
-    }
-    File::from_source(name, text)
 }
 
 /// Walks what the file reaches, each message once.
