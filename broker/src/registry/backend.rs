@@ -16,10 +16,7 @@ impl RegistryBackend for BrokerRegistry {
     }
 
     async fn caught_up(&self) -> Result<(), RegistryError> {
-        let metadata = self.0.shards[0].raft().read_index().await;
-        metadata
-            .map(|_| ())
-            .map_err(|error| RegistryError::Store(error.to_string()))
+        self.0.registry.caught_up(&self.0).await
     }
 
     async fn commit(&self, command: Command) -> Result<Answer, RegistryError> {

@@ -7,7 +7,7 @@ use parking_lot::RwLock;
 use weir_schema::codec::{self, Codec, SchemaError};
 use weir_schema::enforce::Schemas;
 use weir_schema::framing;
-use weir_schema::registry::{Guid, RegistryError, Subject};
+use weir_schema::registry::{Found, Guid, RegistryError, Subject};
 
 use super::SchemaFold;
 
@@ -46,7 +46,15 @@ impl Schemas for SchemaFold {
         if let Some(known) = self.codecs.by_id.read().get(&key) {
             return known.clone();
         }
-        let compiled = self.compile(context, id);
+        let subject = Subject::new(context, "");
+        let Some(found) = self.read().schema_by_id(id, Some(&subject)) else {
+            // Not kept: it may be registered later.
+            return Err(SchemaError::Invalid {
+                at: format!("schema id {id}"),
+                reason: "it is not registered".into(),
+            });
+        };
+        let compiled = self.compile(&found);
         let mut by_id = self.codecs.by_id.write();
         if by_id.len() >= KEPT {
             by_id.clear();
@@ -56,25 +64,23 @@ impl Schemas for SchemaFold {
     }
 }
 
+impl CodecCache {
+    pub fn clear(&self) {
+        self.by_id.write().clear();
+    }
+}
+
 impl SchemaFold {
-    fn compile(&self, context: &str, id: i32) -> Result<Arc<Codec>, SchemaError> {
-        let subject = Subject::new(context, "");
-        let (schema, references) = {
-            let registry = self.read();
-            let unknown = || SchemaError::Invalid {
-                at: format!("schema id {id}"),
-                reason: "it is not registered".into(),
-            };
-            let found = registry
-                .schema_by_id(id, Some(&subject))
-                .ok_or_else(unknown)?;
-            let references = registry.resolve(&found.holder.subject, &found.schema.references);
-            let reason = |error: RegistryError| SchemaError::Invalid {
-                at: format!("schema id {id}"),
-                reason: error.to_string(),
-            };
-            (found.schema, references.map_err(reason)?)
+    fn compile(&self, found: &Found) -> Result<Arc<Codec>, SchemaError> {
+        let schema = &found.schema;
+        let references = self
+            .read()
+            .resolve(&found.holder.subject, &schema.references);
+        let reason = |error: RegistryError| SchemaError::Invalid {
+            at: format!("schema id {}", found.id),
+            reason: error.to_string(),
         };
+        let references = references.map_err(reason)?;
         let references: Vec<_> = references
             .iter()
             .map(|r| (r.name.as_str(), r.text.as_str()))

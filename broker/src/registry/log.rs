@@ -10,6 +10,7 @@ use crate::meta::{MetaCommand, PartitionPlace, Topic, names};
 use crate::partition::Partition;
 use crate::shard::entry::PartitionId;
 use crate::shard::host;
+use crate::shard::proposer::AppendError;
 
 /// The shard that carries `_schemas`: every node is a member of it, so every node can enforce.
 const METADATA_SHARD: u64 = 0;
@@ -37,13 +38,26 @@ impl SchemaLog {
         Ok(SchemaLog { partition })
     }
 
-    /// Appends records in one batch: all of them or none.
-    pub async fn append(&self, broker: &Broker, records: &[Record]) -> Result<(), RegistryError> {
+    /// Appends records in one batch, all of them or none, in the term in which they were decided.
+    pub async fn append(
+        &self,
+        broker: &Broker,
+        records: &[Record],
+        term: u64,
+    ) -> Result<(), RegistryError> {
         let batch = batch(records, broker.clock.now_ms()).map_err(RegistryError::Store)?;
-        let appended = host::append(self.partition.clone(), batch).await;
-        appended
-            .map(|_| ())
-            .map_err(|error| RegistryError::Store(error.to_string()))
+        let appended = host::append(self.partition.clone(), batch, term).await;
+        appended.map(|_| ()).map_err(|error| refusal(&error))
+    }
+}
+
+/// What the registry's clients can do about it: retry where nothing was appended.
+fn refusal(error: &AppendError) -> RegistryError {
+    let reason = error.to_string();
+    match error {
+        AppendError::NotLeader => RegistryError::UnknownLeader(reason),
+        AppendError::Unknown => RegistryError::Timeout(reason),
+        AppendError::Detached | AppendError::Producer(_) => RegistryError::Store(reason),
     }
 }
 

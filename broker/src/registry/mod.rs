@@ -8,9 +8,10 @@ mod log;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parking_lot::{RwLock, RwLockReadGuard};
+use parking_lot::RwLock;
 use tokio::sync::Mutex;
 use weir_log::{BatchHeader, BatchRecords};
+use weir_raft::ReadError;
 use weir_schema::registry::{Answer, Command, Record, Registry, RegistryError, decide};
 
 use self::log::SchemaLog;
@@ -19,21 +20,28 @@ use crate::shard::entry::PartitionId;
 use crate::shard::machine::Fold;
 use crate::topic::MAX_DECOMPRESSED_BYTES;
 
+/// The shard that carries `_schemas`.
+const METADATA_SHARD: usize = 0;
+
 /// The registry as this node has applied it.
 #[derive(Default)]
 pub struct SchemaFold {
-    state: RwLock<Registry>,
+    /// Shared with readers that may look for long: applying a record never waits for them, it
+    /// changes a copy if there are any.
+    state: RwLock<Arc<Registry>>,
     codecs: codecs::CodecCache,
 }
 
 impl SchemaFold {
-    pub fn read(&self) -> RwLockReadGuard<'_, Registry> {
-        self.state.read()
+    /// The state now; it does not change under its reader.
+    pub fn read(&self) -> Arc<Registry> {
+        self.state.read().clone()
     }
 
     fn fold_batch(&self, batch: &Bytes, header: &BatchHeader) -> Result<(), weir_log::BatchError> {
         let records = BatchRecords::open(batch, MAX_DECOMPRESSED_BYTES)?;
         let mut state = self.state.write();
+        let state = Arc::make_mut(&mut state);
         for record in records.iter() {
             let record = record?;
             let offset = header.base_offset + i64::from(record.offset_delta);
@@ -60,7 +68,8 @@ impl Fold for SchemaFold {
     }
 
     fn detach(&self, _partition: PartitionId) {
-        *self.state.write() = Registry::new();
+        *self.state.write() = Arc::default();
+        self.codecs.clear();
     }
 }
 
@@ -83,22 +92,45 @@ impl SchemaRegistry {
         &self.fold
     }
 
-    /// Decides on the applied state, appends what was decided, answers when it is applied here.
+    /// Returns once all that was acknowledged before the call is applied here.
+    pub async fn caught_up(&self, broker: &Broker) -> Result<(), RegistryError> {
+        let barrier = broker.shards[METADATA_SHARD].raft().read_index().await;
+        barrier.map(|_| ()).map_err(|error| match error {
+            ReadError::NotLeader { .. } | ReadError::NoMajority => {
+                RegistryError::UnknownLeader(error.to_string())
+            }
+            ReadError::Fatal(reason) => RegistryError::Store(reason),
+        })
+    }
+
+    /// Decides on the latest state, appends what was decided, answers when it is applied here.
     pub async fn commit(
         &self,
         broker: &Arc<Broker>,
         command: Command,
     ) -> Result<Answer, RegistryError> {
         let _deciding = self.deciding.lock().await;
-        let decision = decide(&self.fold.read(), command)?;
+        // In this order: what another leader committed before the term is in the state, and what
+        // one commits after it keeps this decision out of the log.
+        let term = broker.shards[METADATA_SHARD].leadership().term;
+        self.caught_up(broker).await?;
+        let state = self.fold.read();
+        // Parsing and comparing schemas takes as long as they are large.
+        let decided = tokio::task::spawn_blocking(move || decide(&state, command)).await;
+        let decision = decided.map_err(|error| RegistryError::Store(error.to_string()))??;
         if !decision.records.is_empty() {
-            self.append(broker, &decision.records).await?;
+            self.append(broker, &decision.records, term).await?;
         }
         Ok(decision.answer)
     }
 
-    async fn append(&self, broker: &Arc<Broker>, records: &[Record]) -> Result<(), RegistryError> {
+    async fn append(
+        &self,
+        broker: &Arc<Broker>,
+        records: &[Record],
+        term: u64,
+    ) -> Result<(), RegistryError> {
         let log = SchemaLog::open(broker).await?;
-        log.append(broker, records).await
+        log.append(broker, records, term).await
     }
 }

@@ -171,10 +171,12 @@ impl Partitions {
     }
 }
 
-/// Sends batches to a partition's proposer and waits for their outcome.
+/// Sends a batch to a partition's proposer and waits for its outcome. What was decided by state of
+/// `term` is appended in that term or not at all.
 pub async fn append(
     partition: Arc<Partition>,
     batch: weir_log::ValidBatch,
+    term: u64,
 ) -> super::proposer::PartResult {
     let (reply, outcome) = oneshot::channel();
     let frame_bytes = batch.bytes.len();
@@ -183,7 +185,7 @@ pub async fn append(
     shard.submit(Submit {
         parts,
         frame_bytes,
-        term: None,
+        term: Some(term),
         reply,
     });
     let mut results = outcome
