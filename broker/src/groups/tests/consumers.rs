@@ -67,7 +67,8 @@ async fn members_join_sync_and_leave() {
     );
     let follower = second.member_id.to_string();
     let waiting = rig.sync("g", &follower, 2, &[]);
-    let leading = rig.sync("g", &first, 2, &[&first, &follower]);
+    let both = [first.as_str(), follower.as_str()];
+    let leading = rig.sync("g", &first, 2, &both);
     let (leading, waiting) = tokio::join!(leading, waiting);
     assert_eq!(leading.assignment, format!("for {first}"));
     assert_eq!(waiting.assignment, format!("for {follower}"));
