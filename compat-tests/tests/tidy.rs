@@ -19,7 +19,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
 /// Lines of a file that is not a table.
 const MAX_FILE_LINES: usize = 1_000;
 /// Lines of a function; clippy's own lint does not count tests.
-const MAX_FUNCTION_LINES: usize = 120;
+const MAX_FUNCTION_LINES: usize = 130;
 /// Files that are tables, and say so.
 const TABLES: &[&str] = &[
     "broker/src/meta/topic_config.rs",
@@ -127,6 +127,12 @@ fn functions_fit_a_screen() {
                 .is_some_and(|head| head.split(' ').any(|word| word == "fn"))
             {
                 open.push((indent, code.to_owned(), number));
+            }
+            // A declaration without a body, on one line or several.
+            if code.ends_with(';') {
+                open.retain(|(column, _, start)| {
+                    *column != indent || (*start != number && !code.starts_with([')', 'w']))
+                });
             }
             if code == "}"
                 && let Some(at) = open.iter().rposition(|(column, _, _)| *column == indent)
