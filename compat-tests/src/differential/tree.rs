@@ -193,7 +193,7 @@ pub fn hex(bytes: &[u8]) -> String {
 /// The bytes of a `0x…` string.
 pub fn unhex(text: &str) -> Option<Vec<u8>> {
     let digits = text.strip_prefix("0x")?;
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return None;
     }
     (0..digits.len())
