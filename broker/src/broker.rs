@@ -20,6 +20,7 @@ use crate::registry::SchemaRegistry;
 use crate::rejects::Rejects;
 use crate::shard::entry::PartitionId;
 use crate::shard::host::{Partitions, ShardHost};
+use crate::tables::hub::TableHub;
 use crate::topic::{TopicView, TopicViews};
 
 pub struct Broker {
@@ -42,6 +43,7 @@ pub struct Broker {
     pub node_configs: Configs,
     pub metrics: Arc<Metrics>,
     pub registry: Arc<SchemaRegistry>,
+    pub tables: Arc<TableHub>,
     pub rejects: Rejects,
     topics: TopicViews,
 }
@@ -60,6 +62,7 @@ pub struct Parts {
     pub node_configs: Configs,
     pub metrics: Arc<Metrics>,
     pub registry: Arc<SchemaRegistry>,
+    pub tables: Arc<TableHub>,
 }
 
 impl Broker {
@@ -77,6 +80,7 @@ impl Broker {
             node_configs,
             metrics,
             registry,
+            tables,
         } = parts;
         Broker {
             broker_id,
@@ -91,6 +95,7 @@ impl Broker {
             node_configs,
             metrics,
             registry,
+            tables,
             fetch_sessions: FetchSessions::default(),
             producer_ids: ProducerIds::default(),
             rejects: Rejects::default(),

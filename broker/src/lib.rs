@@ -19,4 +19,5 @@ pub mod random;
 pub mod registry;
 pub mod rejects;
 pub mod shard;
+pub mod tables;
 pub mod topic;

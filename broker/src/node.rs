@@ -16,6 +16,7 @@ use weir_log::{BlockReader, Pos};
 use weir_raft::{
     Env, NoPeers, NodeConfig, NodeId, Outcome, ProposeError, ShardId, WalConfig, WalPos,
 };
+use weir_tables::Budget;
 
 use crate::broker::{Broker, Parts};
 use crate::clock::{Clock, SystemClock};
@@ -27,10 +28,10 @@ use crate::kafka::connection::Limits;
 use crate::kafka::listener::{BindError, Server, bind};
 use crate::meta::broker_config::check_node;
 use crate::meta::config::ConfigError;
-use crate::meta::decide::{TableDraft, cluster};
+use crate::meta::decide::cluster;
 use crate::meta::{
     Admin, Endpoint, Meta, MetaCommitError, MetaEnv, MetaFold, MetaLog, MetaState, NodeInfo,
-    ShardInfo, TableDesigner, TopicSettings,
+    ShardInfo,
 };
 use crate::metrics::{Metrics, WalMetrics};
 use crate::options::Options;
@@ -42,11 +43,18 @@ use crate::shard::entry::Body;
 use crate::shard::host::{Partitions, ShardHost};
 use crate::shard::machine::{Folds, Machine};
 use crate::shard::{proposer, reconcile};
+use crate::tables::design::Designer;
+use crate::tables::hub::{self, TableHub};
+use crate::tables::source::PartitionSource;
 
 /// How long a start may wait for its shards to elect a leader before it says so.
 const ELECTION_PATIENCE: Duration = Duration::from_secs(30);
 /// The name of the one listener, as Kafka's tools show it.
 const LISTENER: &str = "PLAINTEXT";
+/// Blocks of rows that are kept in memory, for all shards; taken as they are read.
+const TABLE_CACHE_BYTES: usize = 256 << 20;
+/// Rows that wait to be written, for all shards.
+const TABLE_WRITE_BUFFER_BYTES: usize = 64 << 20;
 
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
@@ -58,6 +66,10 @@ pub enum NodeError {
     Shard(#[from] weir_raft::StartError),
     #[error(transparent)]
     Bind(#[from] BindError),
+    #[error("the start was interrupted: {0}")]
+    Interrupted(io::Error),
+    #[error(transparent)]
+    Tables(#[from] weir_tables::StoreError),
     #[error("shard {0} has no leader after {ELECTION_PATIENCE:?}")]
     NoLeader(u64),
     #[error("the metadata did not take this node's registration: {0}")]
@@ -171,11 +183,30 @@ impl Node {
                 meta.clone(),
             ));
         }
+        let blocks: Arc<dyn BlockReader + Send + Sync> = Arc::new(WalBlocks(raft.clone()));
+        let source = Arc::new(PartitionSource {
+            partitions: partitions.clone(),
+            blocks: blocks.clone(),
+        });
+        let designer = Designer {
+            subjects: schemas.clone(),
+            schemas: schemas.clone(),
+            source: source.clone(),
+        };
+        let tables = Arc::new(TableHub::new(hub::Parts {
+            dir: options.data_dir.join("tables"),
+            budget: Budget::new(TABLE_CACHE_BYTES, TABLE_WRITE_BUFFER_BYTES),
+            meta: meta.clone(),
+            partitions: partitions.clone(),
+            schemas: schemas.clone(),
+            source,
+        }));
+        recover_tables(&tables, &shards).await?;
         let here = PartitionsHere::new(&options.data_dir, &shards, &partitions, &meta);
         let admin = Admin::new(
             meta.clone(),
             Arc::new(here),
-            Arc::new(NoTables),
+            Arc::new(designer),
             options.broker_id,
             options.settings.clone(),
         );
@@ -190,13 +221,15 @@ impl Node {
             groups,
             shards,
             partitions,
-            blocks: Arc::new(WalBlocks(raft.clone())),
+            blocks,
             node_configs: options.settings.clone(),
             metrics,
             registry: Arc::new(SchemaRegistry::new(schemas)),
+            tables,
         }));
         let addresses = listeners.addresses();
         let stop = CancellationToken::new();
+        tokio::spawn(broker.tables.clone().run(stop.clone()));
         let serving = serve(&broker, listeners, &options, &stop, edge);
         Ok(Node {
             broker,
@@ -215,6 +248,13 @@ impl Node {
             if let Err(error) = serving.await {
                 tracing::error!(%error, "a listener did not stop");
             }
+        }
+        let tables = self.broker.tables.clone();
+        if tokio::task::spawn_blocking(move || tables.shutdown())
+            .await
+            .is_err()
+        {
+            tracing::error!("the tables did not stop cleanly; what is lost is folded again");
         }
         self.raft.shutdown().await;
     }
@@ -267,6 +307,20 @@ async fn start_shard(
         start.metrics.commit.clone(),
     ));
     Ok(host)
+}
+
+/// Opens the rows that earlier runs left.
+async fn recover_tables(
+    tables: &Arc<TableHub>,
+    shards: &[Arc<ShardHost>],
+) -> Result<(), NodeError> {
+    let ids: Vec<u64> = shards.iter().map(|shard| shard.id.0).collect();
+    let tables = tables.clone();
+    let recovered = tokio::task::spawn_blocking(move || tables.recover(ids)).await;
+    recovered
+        .map_err(io::Error::from)
+        .map_err(NodeError::Interrupted)??;
+    Ok(())
 }
 
 /// Waits until the shard is open for proposals, here or elsewhere.
@@ -410,23 +464,6 @@ impl MetaEnv for DecisionEnv {
 
     fn random_uuid(&self) -> Uuid {
         self.random.uuid()
-    }
-}
-
-/// Refuses tables: nothing here folds them yet.
-struct NoTables;
-
-impl TableDesigner for NoTables {
-    fn design(
-        &self,
-        _topic: &str,
-        _existing: Option<Uuid>,
-        _partitions: i32,
-        _settings: &TopicSettings,
-    ) -> BoxFuture<'static, Result<TableDraft, String>> {
-        Box::pin(std::future::ready(Err(
-            "this release serves no tables yet; leave `table.mode` out".to_owned(),
-        )))
     }
 }
 

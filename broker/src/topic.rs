@@ -8,6 +8,7 @@ use parking_lot::RwLock;
 use uuid::Uuid;
 use weir_log::{Codec, ProduceRules, TimestampType};
 use weir_schema::enforce::{self, Enforcer};
+use weir_tables::{KeyFormat, TableDesign, ValueFormat};
 
 use crate::broker::Broker;
 use crate::meta::effective::Layers;
@@ -70,6 +71,14 @@ impl TopicView {
             .min(u32::try_from(replicas).unwrap_or(u32::MAX))
     }
 
+    /// Records that the table's rows may be behind before its producers are held back.
+    pub fn max_table_lag(&self) -> i64 {
+        let table = self.settings.table.as_ref();
+        table.map_or(i64::MAX, |table| {
+            i64::try_from(table.max_lag_records).unwrap_or(i64::MAX)
+        })
+    }
+
     /// Whether the view still says what the metadata says.
     fn holds(&self, state: &MetaState, topic: &Arc<Topic>) -> bool {
         if self.revision.load(Ordering::Relaxed) == state.revision() {
@@ -88,7 +97,11 @@ fn enforcer(topic: &Topic) -> Option<Enforcer> {
     let settings = enforce::Settings::read(|name| topic.configs.get(name).map(String::as_str));
     match settings {
         Ok(settings) => {
-            Some(Enforcer::new(&*topic.name, settings)).filter(|enforcer| !enforcer.is_idle())
+            let enforcer = match &topic.table {
+                Some(definition) => table_enforcer(topic, settings, definition),
+                None => Enforcer::new(&*topic.name, settings),
+            };
+            Some(enforcer).filter(|enforcer| !enforcer.is_idle())
         }
         Err(error) => {
             // Settings are checked when they are set.
@@ -96,6 +109,28 @@ fn enforcer(topic: &Topic) -> Option<Enforcer> {
             None
         }
     }
+}
+
+/// A table has a key in every record, and its schemas are checked in full.
+fn table_enforcer(
+    topic: &Topic,
+    mut settings: enforce::Settings,
+    definition: &serde_json::Value,
+) -> Enforcer {
+    match serde_json::from_value::<TableDesign>(definition.clone()) {
+        Ok(design) => {
+            if design.key.format == KeyFormat::Schema {
+                settings.key.mode = enforce::Mode::Full;
+            }
+            if design.value.format == ValueFormat::Schema {
+                settings.value.mode = enforce::Mode::Full;
+            }
+        }
+        Err(error) => {
+            tracing::error!(topic = &*topic.name, %error, "the table's definition cannot be read");
+        }
+    }
+    Enforcer::new(&*topic.name, settings).refusing_null_keys()
 }
 
 fn rules(settings: &TopicSettings) -> ProduceRules {

@@ -3,9 +3,13 @@
 //! Each series comes from one node only, so that `sum()` over nodes is right: the cluster's from
 //! the metadata leader, a partition's from its leader.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
 use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
-use prometheus::{IntGauge, IntGaugeVec, Opts};
+use prometheus::{GaugeVec, IntGauge, IntGaugeVec, Opts};
 
 use crate::broker::Broker;
 use crate::partition::Partition;
@@ -19,6 +23,7 @@ pub fn gather(broker: &Broker) -> Vec<MetricFamily> {
         families.extend(cluster(broker));
     }
     families.extend(partitions(broker));
+    families.extend(tables(broker));
     families
 }
 
@@ -37,6 +42,31 @@ fn cluster(broker: &Broker) -> Vec<MetricFamily> {
             .set(i64::from(topic.partition_count()));
     }
     [brokers.collect(), partitions.collect()].concat()
+}
+
+/// How far each table's rows are behind its log: records of all partitions, seconds of the slowest.
+fn tables(broker: &Broker) -> Vec<MetricFamily> {
+    let mut lags: BTreeMap<Arc<str>, (i64, Duration)> = BTreeMap::new();
+    for lag in broker.tables.lags() {
+        let (records, time) = lags.entry(lag.table).or_default();
+        *records += lag.records;
+        *time = lag.time.max(*time);
+    }
+    let records = vector(
+        "weir_table_lag_records",
+        "Committed records that the table's rows do not hold yet.",
+        &["table"],
+    );
+    let opts = Opts::new(
+        "weir_table_lag_seconds",
+        "For how long the table's rows have been behind.",
+    );
+    let seconds = GaugeVec::new(opts, &["table"]).expect("a legal metric");
+    for (table, (behind, time)) in &lags {
+        records.with_label_values(&[table]).set(*behind);
+        seconds.with_label_values(&[table]).set(time.as_secs_f64());
+    }
+    [records.collect(), seconds.collect()].concat()
 }
 
 /// The gauges of one partition, by kafka_exporter's names.

@@ -62,6 +62,9 @@ pub fn router<B: RegistryBackend>(backend: Arc<B>, options: Options) -> Router {
         .with_state(edge)
 }
 
+/// Looks something up in the registry.
+type Look<T> = Box<dyn FnOnce(&weir_schema::registry::Registry) -> Result<T, Refusal> + Send>;
+
 struct Edge<B> {
     backend: Arc<B>,
     options: Options,
@@ -106,10 +109,7 @@ impl<B: RegistryBackend> Edge<B> {
     }
 
     /// Looks at the registry off the runtime's threads, since looking can mean parsing schemas.
-    async fn with_registry<T: Send + 'static>(
-        &self,
-        look: Box<dyn FnOnce(&weir_schema::registry::Registry) -> Result<T, Refusal> + Send>,
-    ) -> Result<T, Refusal> {
+    async fn with_registry<T: Send + 'static>(&self, look: Look<T>) -> Result<T, Refusal> {
         let backend = self.backend.clone();
         let looked = tokio::task::spawn_blocking(move || look(&backend.read()));
         looked

@@ -1,11 +1,13 @@
-//! A topic's schemas, enforced on a batch before it is put into its shard's queue.
+//! A topic's schemas and its table's rules, enforced on a batch before it is put into its shard's queue.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use weir_log::{BatchRecords, ValidBatch};
 use weir_schema::enforce::{Enforcer, RecordRefusal};
 
 use super::response::Refused;
+use super::table::TableCheck;
 use crate::broker::Broker;
 use crate::kafka::ErrorCode;
 use crate::kafka::log_limit::LogLimit;
@@ -16,19 +18,28 @@ static WARNINGS: LogLimit = LogLimit::new(1, Duration::from_secs(1));
 
 /// Refuses the whole batch when one record does not fit; the reasons are kept for who looks later.
 pub fn enforce(
-    broker: &Broker,
+    broker: &Arc<Broker>,
     view: &TopicView,
     client_id: &str,
     partition: i32,
     batch: &ValidBatch,
 ) -> Result<(), Refused> {
-    let Some(enforcer) = &view.enforcer else {
+    let table = TableCheck::of(broker, view)?;
+    if view.enforcer.is_none() && table.is_none() {
         return Ok(());
-    };
+    }
     let malformed =
         |error: weir_log::BatchError| Refused::new(ErrorCode::InvalidRecord, error.to_string());
     let records = BatchRecords::open(&batch.bytes, MAX_DECOMPRESSED_BYTES).map_err(malformed)?;
-    let refusals = check(broker, enforcer, &records);
+    let mut refusals = match &view.enforcer {
+        Some(enforcer) => check(broker, enforcer, &records),
+        None => Vec::new(),
+    };
+    if let Some(table) = table
+        && refusals.is_empty()
+    {
+        refusals = table.check(partition, &records)?;
+    }
     if refusals.is_empty() {
         return Ok(());
     }

@@ -9,6 +9,7 @@ mod admit;
 mod enforce;
 pub mod request;
 mod response;
+mod table;
 
 use std::future::Future;
 use std::ops::RangeInclusive;
