@@ -74,6 +74,26 @@ impl PartitionView for PartitionsHere {
         })
     }
 
+    fn detached(&self, topic_id: Uuid, partitions: i32) -> BoxFuture<'static, ()> {
+        let attached = self.partitions.clone();
+        Box::pin(async move {
+            let mut changed = attached.watch();
+            loop {
+                changed.borrow_and_update();
+                let gone = (0..partitions).all(|index| {
+                    let id = PartitionId {
+                        topic: topic_id,
+                        index,
+                    };
+                    attached.get(id).is_none()
+                });
+                if gone || changed.changed().await.is_err() {
+                    return;
+                }
+            }
+        })
+    }
+
     fn log_dir(&self) -> LogDir {
         let (total_bytes, usable_bytes) = volume(&self.data_dir).unwrap_or((-1, -1));
         LogDir {

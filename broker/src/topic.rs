@@ -32,7 +32,17 @@ pub struct TopicView {
     pub enforcer: Option<Enforcer>,
     /// The metadata's revision for which this view was last found right.
     revision: AtomicU64,
-    cluster_configs: Configs,
+    /// The dynamic broker settings that it was resolved over: the cluster's, and this broker's.
+    dynamic: Dynamic,
+}
+
+type Dynamic = (Configs, Option<Configs>);
+
+fn dynamic(state: &MetaState, broker_id: i32) -> Dynamic {
+    (
+        state.cluster_configs().clone(),
+        state.broker_configs(broker_id).cloned(),
+    )
 }
 
 impl TopicView {
@@ -53,7 +63,7 @@ impl TopicView {
             settings,
             topic,
             revision: AtomicU64::new(state.revision()),
-            cluster_configs: state.cluster_configs().clone(),
+            dynamic: dynamic(state, broker_id),
         }
     }
 
@@ -80,12 +90,14 @@ impl TopicView {
     }
 
     /// Whether the view still says what the metadata says.
-    fn holds(&self, state: &MetaState, topic: &Arc<Topic>) -> bool {
+    fn holds(&self, state: &MetaState, topic: &Arc<Topic>, broker_id: i32) -> bool {
         if self.revision.load(Ordering::Relaxed) == state.revision() {
             return true;
         }
-        let same =
-            Arc::ptr_eq(&self.topic, topic) && self.cluster_configs == *state.cluster_configs();
+        let (cluster, broker) = &self.dynamic;
+        let same = Arc::ptr_eq(&self.topic, topic)
+            && cluster == state.cluster_configs()
+            && broker.as_ref() == state.broker_configs(broker_id);
         if same {
             self.revision.store(state.revision(), Ordering::Relaxed);
         }
@@ -172,7 +184,7 @@ impl TopicViews {
         node: &Configs,
     ) -> Arc<TopicView> {
         if let Some(view) = self.views.read().get(&topic.id)
-            && view.holds(state, topic)
+            && view.holds(state, topic, broker_id)
         {
             return view.clone();
         }
@@ -181,5 +193,49 @@ impl TopicViews {
         views.retain(|id, _| state.topics().by_id(*id).is_some());
         views.insert(topic.id, view.clone());
         view
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::meta::MetaCommand;
+    use crate::meta::format::{MetaEntry, encode_entry};
+
+    fn commit(state: &mut MetaState, command: MetaCommand) {
+        let entry = MetaEntry {
+            revision: state.revision(),
+            commands: vec![command],
+        };
+        state.apply_entry(&encode_entry(&entry)).unwrap();
+    }
+
+    #[test]
+    fn a_view_follows_the_settings_of_the_cluster_and_of_its_broker() {
+        let mut state = MetaState::default();
+        let topic = Topic {
+            name: "t".into(),
+            id: Uuid::from_u128(1),
+            partitions: Vec::new(),
+            configs: Configs::new(),
+            created_at_ms: 0,
+            table: None,
+            partitioners: None,
+        };
+        commit(&mut state, MetaCommand::CreateTopic(topic));
+        let views = TopicViews::default();
+        let max_bytes = |state: &MetaState| {
+            let topic = state.topics().get("t").unwrap();
+            let view = views.view(state, topic, 7, &Configs::new());
+            view.settings.max_message_bytes
+        };
+        assert_eq!(max_bytes(&state), 1_048_588);
+        for (broker_id, bytes, expected) in
+            [(None, 500, 500), (Some(8), 600, 500), (Some(7), 700, 700)]
+        {
+            let changes = [("message.max.bytes".to_owned(), Some(bytes.to_string()))].into();
+            commit(&mut state, MetaCommand::AlterBroker { broker_id, changes });
+            assert_eq!(max_bytes(&state), expected);
+        }
     }
 }

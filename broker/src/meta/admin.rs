@@ -20,6 +20,8 @@ use uuid::Uuid;
 /// How long a created topic's partitions are waited for at least, whatever the client's patience.
 const MIN_ATTACH_WAIT: Duration = Duration::from_secs(1);
 const MAX_ATTACH_WAIT: Duration = Duration::from_secs(60);
+/// How long the partitions of deleted topics are waited for; they are gone for clients all the same.
+const DETACH_WAIT: Duration = Duration::from_secs(5);
 /// Topics that are being created for Metadata requests at a time; the next ask again.
 const MAX_AUTO_CREATING: usize = 1000;
 
@@ -262,29 +264,39 @@ impl Admin {
             .broker_flag("auto.create.topics.enable")
     }
 
-    /// Deletes topics in one step of the metadata; answers per id, in their order.
+    /// Deletes topics in one step of the metadata; answers per id, in their order, when this node serves them no more.
     pub async fn delete_topics(&self, ids: &[Uuid]) -> Vec<Result<(), AdminError>> {
         let changed = self
             .meta
             .change(|state| {
                 let mut commands = Vec::new();
-                let results: Vec<Result<(), TopicError>> = ids
-                    .iter()
-                    .map(|id| {
-                        topics::delete(state, *id, self.highest_epoch(state, *id))
-                            .map(|made| commands.extend(made))
-                    })
-                    .collect();
+                let mut results = Vec::with_capacity(ids.len());
+                for id in ids {
+                    let partitions = state.topics().by_id(*id).map_or(0, |t| t.partition_count());
+                    let deleted = topics::delete(state, *id, self.highest_epoch(state, *id));
+                    results.push(deleted.map(|made| {
+                        commands.extend(made);
+                        partitions
+                    }));
+                }
                 Ok::<_, TopicError>((commands, results))
             })
             .await;
-        match changed {
-            Ok(results) => results
-                .into_iter()
-                .map(|result| result.map_err(AdminError::from))
-                .collect(),
-            Err(error) => vec![Err(AdminError::from(error)); ids.len()],
+        let results: Vec<Result<i32, TopicError>> = match changed {
+            Ok(results) => results,
+            Err(error) => return vec![Err(AdminError::from(error)); ids.len()],
+        };
+        let deadline = tokio::time::Instant::now() + DETACH_WAIT;
+        for (id, result) in ids.iter().zip(&results) {
+            if let Ok(partitions) = result {
+                let detached = self.partitions.detached(*id, *partitions);
+                if tokio::time::timeout_at(deadline, detached).await.is_err() {
+                    tracing::info!(%id, "a deleted topic's partitions are still being taken down");
+                }
+            }
         }
+        let answer = |result: Result<i32, TopicError>| result.map(drop).map_err(AdminError::from);
+        results.into_iter().map(answer).collect()
     }
 
     fn highest_epoch(&self, state: &MetaState, id: Uuid) -> i32 {

@@ -53,6 +53,10 @@ pub trait PartitionView: Send + Sync + 'static {
     /// The caller bounds the wait.
     fn attached(&self, topic_id: Uuid) -> BoxFuture<'static, Result<(), AttachError>>;
 
+    /// Waits until no partition of a deleted topic is on this node, so that nobody reads it here any more.
+    /// The caller bounds the wait.
+    fn detached(&self, topic_id: Uuid, partitions: i32) -> BoxFuture<'static, ()>;
+
     fn log_dir(&self) -> LogDir;
 
     /// Bytes of the partition's log on this node; `None` when this node has no replica of it.

@@ -28,6 +28,10 @@ impl PartitionView for Shards {
         }
     }
 
+    fn detached(&self, _topic_id: Uuid, _partitions: i32) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
     fn log_dir(&self) -> LogDir {
         LogDir {
             path: "/data".to_owned(),
