@@ -4,6 +4,7 @@ pub mod broker;
 pub mod cli;
 pub mod client;
 pub mod clock;
+pub mod demo;
 pub mod groups;
 pub mod http;
 pub mod identity;

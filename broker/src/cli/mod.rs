@@ -3,12 +3,13 @@
 mod error;
 mod files;
 mod group;
+mod metrics;
 mod node_args;
 mod output;
 mod run_node;
 mod schema;
 mod table;
-mod target;
+pub mod target;
 mod topic;
 
 use std::process::ExitCode;
@@ -51,12 +52,15 @@ enum Command {
     Schema(schema::SchemaArgs),
     /// Create tables; look rows up, scan, put and delete them
     Table(table::TableArgs),
+    /// Show what Prometheus would scrape
+    Metrics(metrics::MetricsArgs),
 }
 
 impl Command {
     fn default_log(&self) -> &'static str {
         match self {
-            Command::Dev(_) | Command::Serve(_) => "info,openraft=warn",
+            Command::Dev(args) => args.default_log(),
+            Command::Serve(_) => run_node::NODE_LOG,
             _ => "warn",
         }
     }
@@ -83,6 +87,7 @@ pub fn run() -> ExitCode {
         Command::Group(args) => finish(group::run(args)),
         Command::Schema(args) => finish(schema::run(args)),
         Command::Table(args) => finish(table::run(args)),
+        Command::Metrics(args) => finish(metrics::run(args)),
     }
 }
 

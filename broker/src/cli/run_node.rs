@@ -1,19 +1,52 @@
 //! `weir dev` and `weir serve`: a node in the foreground until a signal.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::node_args::NodeArgs;
-use crate::node::{Addresses, Node};
+use crate::clock::SystemClock;
+use crate::demo::{self, Endpoints};
+use crate::node::{Addresses, Node, NodeError};
 use crate::options::Options;
 
 #[derive(clap::Args)]
+#[command(after_help = "Examples:
+  weir dev
+  weir dev --data-dir /tmp/w --kafka-listen 127.0.0.1:0
+  weir dev --demo              load the demo, show it, and stay up
+  weir dev --demo --once       and end after it, with an exit code")]
 pub struct DevArgs {
+    /// Load the demo and show, step by step, what can be done with it
+    #[arg(long)]
+    demo: bool,
+    /// End after the demo
+    #[arg(long, requires = "demo")]
+    once: bool,
     #[command(flatten)]
     node: NodeArgs,
+}
+
+impl DevArgs {
+    /// The node's own notes would stand between the demo's lines.
+    pub fn default_log(&self) -> &'static str {
+        if self.demo { "error" } else { NODE_LOG }
+    }
+}
+
+/// What a node logs unless it is told otherwise.
+pub const NODE_LOG: &str = "info,openraft=warn";
+
+/// How long a node runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Course {
+    UntilSignal,
+    Demo,
+    DemoOnce,
 }
 
 #[derive(clap::Args)]
@@ -31,7 +64,12 @@ pub fn dev(args: DevArgs) -> ExitCode {
     options
         .settings
         .insert("group.initial.rebalance.delay.ms".into(), "0".into());
-    run(args.node.over(options))
+    let course = match (args.demo, args.once) {
+        (false, _) => Course::UntilSignal,
+        (true, false) => Course::Demo,
+        (true, true) => Course::DemoOnce,
+    };
+    run(args.node.over(options), course)
 }
 
 pub fn serve(args: ServeArgs) -> ExitCode {
@@ -39,7 +77,8 @@ pub fn serve(args: ServeArgs) -> ExitCode {
         Ok(file) => file.unwrap_or_default(),
         Err(error) => return failed(&error),
     };
-    run(args.node.over(file.over(Options::default())))
+    let options = args.node.over(file.over(Options::default()));
+    run(options, Course::UntilSignal)
 }
 
 /// Connections and proposers share one data thread: fewer hops. HTTP has its own, so that a large
@@ -66,15 +105,15 @@ impl Runtimes {
     }
 }
 
-fn run(options: Options) -> ExitCode {
+fn run(options: Options, course: Course) -> ExitCode {
     let runtimes = Runtimes::new();
     // On the data thread itself, not on the thread that waits for it.
     let edge = runtimes.edge.handle().clone();
     let outcome = runtimes
         .data
-        .block_on(async { tokio::spawn(until_signal(options, edge)).await });
+        .block_on(async { tokio::spawn(until_end(options, edge, course)).await });
     match outcome {
-        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Ok(code)) => code,
         Ok(Err(error)) => failed(&error),
         Err(error) => failed(&error),
     }
@@ -85,41 +124,80 @@ fn failed(error: &dyn std::error::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-async fn until_signal(options: Options, edge: Handle) -> Result<(), crate::node::NodeError> {
+async fn until_end(options: Options, edge: Handle, course: Course) -> Result<ExitCode, NodeError> {
     let data_dir = options.data_dir.clone();
     let node = Node::start(options, &edge).await?;
-    greet(&node.addresses, &data_dir.display().to_string());
-    let mut terminate = signal(SignalKind::terminate()).expect("a signal handler");
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
+    let endpoints = endpoints(&node.addresses);
+    greet(&endpoints, &data_dir.display().to_string());
+    if course == Course::UntilSignal {
+        suggest(&endpoints);
+    }
+    let mut code = ExitCode::SUCCESS;
+    if course != Course::UntilSignal {
+        // Beside the data thread, as another process would be.
+        let demo = edge.spawn(async move { demo::run(&endpoints, Arc::new(SystemClock)).await });
+        code = match demo.await {
+            Ok(Ok(())) => ExitCode::SUCCESS,
+            Ok(Err(error)) => failed(&error),
+            Err(error) => failed(&error),
+        };
+    }
+    if course == Course::Demo {
+        println!("The broker stays up; Ctrl-C stops it.");
+    }
+    if course != Course::DemoOnce {
+        let mut terminate = signal(SignalKind::terminate()).expect("a signal handler");
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
     }
     tracing::info!("stopping");
     node.shutdown().await;
-    Ok(())
+    Ok(code)
 }
 
-/// The endpoints, and lines to paste that use other people's tools.
-fn greet(addresses: &Addresses, data_dir: &str) {
-    let first = |addresses: &[std::net::SocketAddr]| {
-        addresses
-            .first()
-            .map_or_else(String::new, ToString::to_string)
+/// The addresses as clients on this machine write them: `localhost` where both loopbacks are served.
+fn endpoints(addresses: &Addresses) -> Endpoints {
+    let named = |addresses: &[SocketAddr]| match addresses {
+        [] => String::new(),
+        [one] if !one.ip().is_unspecified() => one.to_string(),
+        [first, ..] if addresses.iter().all(|a| is_here(a.ip())) => {
+            format!("localhost:{}", first.port())
+        }
+        [first, ..] => first.to_string(),
     };
-    let (kafka, registry, http) = (
-        first(&addresses.kafka),
-        first(&addresses.registry),
-        first(&addresses.http),
-    );
+    Endpoints {
+        kafka: named(&addresses.kafka),
+        registry: format!("http://{}", named(&addresses.registry)),
+        http: format!("http://{}", named(&addresses.http)),
+    }
+}
+
+fn is_here(address: IpAddr) -> bool {
+    address.is_loopback() || address.is_unspecified()
+}
+
+fn greet(endpoints: &Endpoints, data_dir: &str) {
     println!(
         "weir {} is up, with data in {data_dir}",
         env!("CARGO_PKG_VERSION")
     );
-    println!("  kafka     {kafka}");
-    println!("  registry  http://{registry}");
-    println!("  http      http://{http}");
+    println!("  kafka     {}", endpoints.kafka);
+    println!("  registry  {}", endpoints.registry);
+    println!("  http      {}", endpoints.http);
+}
+
+/// Lines to paste that use other people's tools.
+fn suggest(endpoints: &Endpoints) {
+    let Endpoints {
+        kafka,
+        registry,
+        http,
+    } = endpoints;
     println!("try:");
     println!("  seq 1 10 | kcat -b {kafka} -P -t numbers");
     println!("  kcat -b {kafka} -C -t numbers -e");
-    println!("  curl -s http://{http}/metrics | grep ^kafka_");
+    println!("  curl -s {registry}/subjects");
+    println!("  curl -s {http}/metrics | grep ^kafka_");
 }

@@ -4,6 +4,10 @@ use super::CliError;
 use super::output::Format;
 use crate::client::{Client, HttpClient, RegistryClient};
 
+pub const BOOTSTRAP: &str = "localhost:9092";
+pub const REGISTRY: &str = "http://localhost:8081";
+pub const HTTP: &str = "http://localhost:8080";
+
 /// The addresses of a cluster. The defaults are those of `weir dev`.
 #[derive(clap::Args, Debug, Clone)]
 pub struct Target {
@@ -13,7 +17,7 @@ pub struct Target {
         global = true,
         env = "WEIR_BOOTSTRAP",
         value_name = "HOST:PORT",
-        default_value = "localhost:9092"
+        default_value = BOOTSTRAP
     )]
     bootstrap: String,
     /// The schema registry
@@ -22,7 +26,7 @@ pub struct Target {
         global = true,
         env = "WEIR_REGISTRY",
         value_name = "URL",
-        default_value = "http://localhost:8081"
+        default_value = REGISTRY
     )]
     registry: String,
     /// The HTTP port, where tables, refusals and metrics are
@@ -31,7 +35,7 @@ pub struct Target {
         global = true,
         env = "WEIR_HTTP",
         value_name = "URL",
-        default_value = "http://localhost:8080"
+        default_value = HTTP
     )]
     http: String,
     /// How to print

@@ -2,15 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
+use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::ProduceRequest;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
+use tokio::time::Instant;
 use weir_log::{BatchBuilder, Codec};
-use weir_tables::Partitioner;
 
 use super::{Client, ClientError, TIMEOUT_MS, TopicInfo, topic_name};
+
+/// How long a batch is offered again while the broker says that it cannot take it yet.
+const RETRY_PATIENCE: Duration = Duration::from_secs(20);
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// A record to write.
 #[derive(Debug, Clone, Default)]
@@ -56,7 +63,7 @@ impl Client {
         let mut written = BTreeMap::new();
         let mut refusals = Vec::new();
         while let Some((partition, slice)) = slices.pop_first() {
-            let answer = self.produce_batch(topic, partition, slice.builder).await?;
+            let answer = self.until_taken(topic, partition, slice.builder).await?;
             match ResponseError::try_from_code(answer.error_code) {
                 None => {
                     written.insert(partition, slice.places.len());
@@ -74,19 +81,44 @@ impl Client {
         })
     }
 
-    async fn produce_batch(
+    /// Offers a batch until the broker takes it, or refuses it for a reason that does not pass.
+    async fn until_taken(
         &mut self,
         topic: &TopicInfo,
         partition: i32,
         builder: BatchBuilder,
     ) -> Result<PartitionProduceResponse, ClientError> {
-        let leader = leader(topic, partition)?;
         let batch = builder
             .build()
-            .map_err(|error| ClientError::Encode(error.to_string()))?;
+            .map_err(|error| ClientError::Encode(error.to_string()))?
+            .freeze();
+        let mut leader = leader(topic, partition)?;
+        let deadline = Instant::now() + RETRY_PATIENCE;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let answer = self.produce_batch(topic, leader, partition, &batch).await?;
+            let code = ResponseError::try_from_code(answer.error_code);
+            if !code.is_some_and(passes) || Instant::now() >= deadline {
+                return Ok(answer);
+            }
+            tokio::time::sleep(pause).await;
+            pause = LONGEST_PAUSE.min(pause * 2);
+            let moved = self.topic(&topic.name).await?;
+            let led = moved.partitions.iter().find(|p| p.index == partition);
+            leader = led.and_then(|p| p.leader).unwrap_or(leader);
+        }
+    }
+
+    async fn produce_batch(
+        &mut self,
+        topic: &TopicInfo,
+        leader: i32,
+        partition: i32,
+        batch: &Bytes,
+    ) -> Result<PartitionProduceResponse, ClientError> {
         let data = PartitionProduceData::default()
             .with_index(partition)
-            .with_records(Some(batch.freeze()));
+            .with_records(Some(batch.clone()));
         let data = TopicProduceData::default()
             .with_name(topic_name(&topic.name))
             .with_partition_data(vec![data]);
@@ -104,6 +136,16 @@ impl Client {
             reason: "no partition in the answer to a produce request".to_owned(),
         })
     }
+}
+
+/// Whether another attempt may succeed and doubles nothing: the broker says so before it appends.
+fn passes(code: ResponseError) -> bool {
+    matches!(
+        code,
+        ResponseError::NotEnoughReplicas
+            | ResponseError::NotLeaderOrFollower
+            | ResponseError::LeaderNotAvailable
+    )
 }
 
 /// The broker that leads a partition.
@@ -132,7 +174,7 @@ fn slices(
         let partition = match (record.partition, &record.key) {
             (Some(partition), _) => partition,
             _ if count == 0 => return Err(ClientError::NoTopic(topic.name.clone())),
-            (None, Some(key)) => placed(Partitioner::Murmur2.partition(key, count)),
+            (None, Some(key)) => placed(topic.partitioner.partition(key, count)),
             (None, None) => {
                 turn += 1;
                 placed((turn - 1) % count)

@@ -7,6 +7,8 @@ use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
 use kafka_protocol::messages::{CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest};
 
+use weir_tables::Partitioner;
+
 use super::{Client, ClientError, TIMEOUT_MS, text, topic_name};
 
 /// A topic as the cluster describes it.
@@ -17,6 +19,8 @@ pub struct TopicInfo {
     pub is_internal: bool,
     /// In order of their number.
     pub partitions: Vec<PartitionInfo>,
+    /// Where this client puts a key that is written without a partition.
+    pub partitioner: Partitioner,
 }
 
 #[derive(Debug, Clone)]
@@ -145,5 +149,6 @@ fn info(topic: &MetadataResponseTopic) -> TopicInfo {
         id: topic.topic_id,
         is_internal: topic.is_internal,
         partitions,
+        partitioner: Partitioner::Murmur2,
     }
 }

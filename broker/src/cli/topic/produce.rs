@@ -3,6 +3,7 @@
 use std::io::BufRead;
 
 use serde_json::{Value, json};
+use weir_tables::Partitioner;
 
 use crate::cli::CliError;
 use crate::cli::output::{self, Format};
@@ -42,9 +43,18 @@ pub struct ProduceArgs {
     raw: bool,
 }
 
+impl ProduceArgs {
+    fn has_keys(&self) -> bool {
+        self.key.is_some() || self.key_field.is_some() || self.key_separator.is_some()
+    }
+}
+
 pub async fn run(target: &Target, args: ProduceArgs) -> Result<(), CliError> {
     let mut client = target.client().await?;
-    let topic = client.topic(&args.topic).await?;
+    let mut topic = client.topic(&args.topic).await?;
+    if args.partition.is_none() && args.has_keys() {
+        topic.partitioner = partitioner(target, &args.topic).await?;
+    }
     let lines = Lines::new(target, args).await?;
     let (mut records, mut bytes, mut written) = (Vec::new(), 0, 0);
     for (number, line) in std::io::stdin().lock().lines().enumerate() {
@@ -79,6 +89,19 @@ pub async fn run(target: &Target, args: ProduceArgs) -> Result<(), CliError> {
         ))?,
     }
     Ok(())
+}
+
+/// Where the producers of a table put a key. Only the HTTP port knows it; other topics' keys lie where Java puts them.
+async fn partitioner(target: &Target, topic: &str) -> Result<Partitioner, CliError> {
+    let table = target.http()?.table(topic).await.unwrap_or_default();
+    let candidates = table["partitioner"]["candidates"].as_array();
+    let fits = |partitioner: &Partitioner| {
+        candidates.is_none_or(|words| words.iter().any(|word| word == partitioner.word()))
+    };
+    Ok(Partitioner::ALL
+        .into_iter()
+        .find(fits)
+        .unwrap_or(Partitioner::Murmur2))
 }
 
 /// Refusals count from the first line of the input.
