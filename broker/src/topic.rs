@@ -56,7 +56,7 @@ impl TopicView {
             &topic.configs,
         );
         TopicView {
-            rules: rules(&settings),
+            rules: rules(&topic, &settings),
             internal: topic.is_internal(),
             min_insync_replicas: settings.min_insync_replicas,
             enforcer: enforcer(&topic),
@@ -145,10 +145,11 @@ fn table_enforcer(
     Enforcer::new(&*topic.name, settings).refusing_null_keys()
 }
 
-fn rules(settings: &TopicSettings) -> ProduceRules {
+fn rules(topic: &Topic, settings: &TopicSettings) -> ProduceRules {
     ProduceRules {
         max_message_bytes: settings.max_message_bytes as usize,
-        compacted: settings.cleanup_compact,
+        // A table's enforcer refuses null keys too, and says what to do.
+        compacted: settings.cleanup_compact && topic.table.is_none(),
         timestamp_type: match settings.log_append_time {
             true => TimestampType::LogAppendTime,
             false => TimestampType::CreateTime,

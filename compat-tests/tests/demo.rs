@@ -37,7 +37,7 @@ const SHOWN: &[(&str, &str)] = &[
     ("/v1/tables/planes/rows/", "manufacturer"),
     ("/v1/tables/airports/lookup", "La Guardia"),
     ("/v1/tables/airports", "\"row_count\":1439"),
-    ("topic produce flights --raw", "not with a schema id"),
+    ("topic produce flights --raw", "field carrier"),
     ("topic rejects", "fix: "),
     ("-P -t flights", "Delivery failed"),
     ("/v1/topics/flights/rejects", "\"reason\":"),

@@ -1,6 +1,7 @@
 //! A node's options: one set of names in the TOML file, in `WEIR_…` variables and as flags.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -40,7 +41,7 @@ pub struct NodeArgs {
     tail_mb: Option<usize>,
     /// Gigabytes that the write-ahead log may take before producers are throttled [default: 64]
     #[arg(long, env = "WEIR_WAL_BUDGET_GB", value_name = "GB")]
-    wal_budget_gb: Option<u64>,
+    wal_budget_gb: Option<NonZeroU64>,
     /// Kafka broker settings of this node, as a table in the file
     #[arg(skip)]
     settings: BTreeMap<String, toml::Value>,
@@ -85,7 +86,7 @@ impl NodeArgs {
             tail_bytes: self.tail_mb.map_or(base.tail_bytes, |mb| mb << 20),
             wal_budget_bytes: self
                 .wal_budget_gb
-                .map_or(base.wal_budget_bytes, |gb| gb << 30),
+                .map_or(base.wal_budget_bytes, |gb| gb.get() << 30),
             ..base
         };
         options.settings.extend(
@@ -138,5 +139,42 @@ mod tests {
             error.contains("kafka-listn") && error.contains("kafka-listen"),
             "{error}"
         );
+    }
+
+    /// What every node of the example has as a default, and what the example says is one.
+    #[test]
+    fn the_example_file_says_the_defaults() {
+        let example = include_str!("../../../deploy/weir.toml");
+        parse(example).expect("legal as it is");
+        let is_option = |line: &&str| {
+            let name = line.split(" = ").next().unwrap_or_default();
+            !name.contains(' ') && line.contains(" = ")
+        };
+        let commented: Vec<&str> = example
+            .lines()
+            .filter_map(|line| line.strip_prefix("# "))
+            .filter(is_option)
+            .collect();
+        let (settings, options): (Vec<&str>, Vec<&str>) = commented
+            .into_iter()
+            .partition(|line| line.starts_with('"'));
+        let text = format!(
+            "{}\n[settings]\n{}",
+            options.join("\n"),
+            settings.join("\n")
+        );
+        let options = parse(&text)
+            .expect("legal uncommented")
+            .over(Options::default());
+        crate::meta::broker_config::check_node(&options.settings).expect("legal settings");
+        let defaults = Options {
+            // These have no default; the example shows their form.
+            kafka_advertise: options.kafka_advertise.clone(),
+            rack: options.rack.clone(),
+            settings: options.settings.clone(),
+            ..Options::default()
+        };
+        assert_eq!(format!("{options:?}"), format!("{defaults:?}"));
+        assert!(options.kafka_advertise.is_some() && options.settings.len() == 2);
     }
 }

@@ -50,6 +50,12 @@ enum Course {
 }
 
 #[derive(clap::Args)]
+#[command(after_help = "Examples:
+  weir serve -c /etc/weir/weir.toml
+  weir serve --data-dir /var/lib/weir --kafka-listen 0.0.0.0:9092 --kafka-advertise broker-1:9092
+  WEIR_HTTP_LISTEN=0.0.0.0:8080 weir serve -c weir.toml
+
+A flag wins over its variable, that over the file, that over the default.")]
 pub struct ServeArgs {
     /// The file of options, TOML
     #[arg(short, long, env = "WEIR_CONFIG", value_name = "FILE")]

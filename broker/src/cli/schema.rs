@@ -208,7 +208,18 @@ async fn register(
 }
 
 async fn check(target: &Target, registry: &RegistryClient, args: FileArgs) -> Result<(), CliError> {
-    let answer = registry.check(&args.subject, &args.text()?).await?;
+    let text = args.text()?;
+    if let Err(error) = registry.version(&args.subject, "latest").await {
+        let none = format!(
+            "{} has no schema yet, so that any may be its first",
+            args.subject
+        );
+        return Err(match error.is_not_found() {
+            true => CliError::No(none),
+            false => error.into(),
+        });
+    }
+    let answer = registry.check(&args.subject, &text).await?;
     if target.format == Format::Json {
         output::json(&json!({
             "subject": args.subject,
@@ -216,8 +227,10 @@ async fn check(target: &Target, registry: &RegistryClient, args: FileArgs) -> Re
             "messages": answer.messages,
         }))?;
     } else {
-        for message in &answer.messages {
-            output::line(message)?;
+        // Behind the reasons the registry repeats what it compared.
+        let reasons = answer.messages.iter();
+        for reason in reasons.filter(|text| text.starts_with("{errorType")) {
+            output::line(reason)?;
         }
     }
     if !answer.is_compatible {
@@ -247,7 +260,17 @@ async fn delete(
         .await?;
     match target.format {
         Format::Json => output::json(&json!({ "subject": args.subject, "deleted": deleted }))?,
-        Format::Text => output::line(&format!("deleted {}, version {deleted}", args.subject))?,
+        Format::Text => {
+            let versions = match &deleted {
+                Value::Array(versions) => versions.iter().map(output::cell).collect(),
+                one => vec![output::cell(one)],
+            };
+            output::line(&format!(
+                "deleted {}, version {}",
+                args.subject,
+                versions.join(", ")
+            ))?;
+        }
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ pub const HTTP: &str = "http://localhost:8080";
 
 /// The addresses of a cluster. The defaults are those of `weir dev`.
 #[derive(clap::Args, Debug, Clone)]
+#[command(next_help_heading = "Cluster and output")]
 pub struct Target {
     /// The Kafka address; of several, the first that answers
     #[arg(

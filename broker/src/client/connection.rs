@@ -52,18 +52,19 @@ impl Connection {
         let frame = encode(version, self.correlation_id, &request)
             .map_err(|error| ClientError::Encode(error.to_string()))?;
         let answer = timeout(ANSWER_PATIENCE, self.exchange(&frame)).await;
-        let mut answer = answer
-            .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
-            .map_err(|source| ClientError::Lost {
+        let answer = answer.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
+        let malformed = |reason| ClientError::Malformed {
+            address: self.address.clone(),
+            reason,
+        };
+        let mut answer = answer.map_err(|source| match source.kind() {
+            std::io::ErrorKind::InvalidData => malformed(source.to_string()),
+            _ => ClientError::Lost {
                 address: self.address.clone(),
                 source,
-            })?;
-        decode::<R>(version, self.correlation_id, &mut answer).map_err(|reason| {
-            ClientError::Malformed {
-                address: self.address.clone(),
-                reason,
-            }
-        })
+            },
+        })?;
+        decode::<R>(version, self.correlation_id, &mut answer).map_err(malformed)
     }
 
     async fn exchange(&mut self, frame: &[u8]) -> std::io::Result<Bytes> {
@@ -73,7 +74,8 @@ impl Connection {
             .ok()
             .filter(|length| *length <= MAX_ANSWER_BYTES)
             .ok_or_else(|| {
-                std::io::Error::other(format!("it claims {length} bytes; is that a Kafka port?"))
+                let reason = format!("it claims to be {length} bytes long");
+                std::io::Error::new(std::io::ErrorKind::InvalidData, reason)
             })?;
         let mut answer = vec![0; length];
         self.stream.read_exact(&mut answer).await?;

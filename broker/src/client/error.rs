@@ -6,22 +6,24 @@ use kafka_protocol::ResponseError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    #[error("no address to connect to: name one with --bootstrap HOST:PORT")]
-    NoAddress,
+    #[error("{0:?} is not HOST:PORT; for example --bootstrap localhost:9092")]
+    NoAddress(String),
     #[error(
         "cannot connect to {address}: {source}; start a broker with `weir dev`, or name another with \
          --bootstrap HOST:PORT or WEIR_BOOTSTRAP"
     )]
     Connect { address: String, source: io::Error },
-    #[error("the connection to {address} ended: {source}; its log says why")]
+    #[error("the connection to {address} ended: {source}; the broker's log may say why")]
     Lost { address: String, source: io::Error },
-    #[error("the answer of {address} is not Kafka's: {reason}; is that a Kafka port?")]
+    #[error("the answer of {address} is not Kafka's: {reason}; is that the Kafka port?")]
     Malformed { address: String, reason: String },
     #[error("the request cannot be written: {0}")]
     Encode(String),
     #[error("no address is known for broker {0}; is the cluster being changed?")]
     UnknownBroker(i32),
-    #[error("topic {0} does not exist; `weir topic list` shows what does")]
+    #[error(
+        "topic {0} does not exist; make it with `weir topic create {0}`, or see `weir topic list`"
+    )]
     NoTopic(String),
     #[error("topic {topic} has no partition {partition}; it has {count}, from 0")]
     NoPartition {
@@ -33,7 +35,7 @@ pub enum ClientError {
     NoLeader { topic: String, partition: i32 },
     #[error("group {0} does not exist; `weir group list` shows what does")]
     NoGroup(String),
-    #[error("{what}: {code}{}", message.as_deref().map(|m| format!(", {m}")).unwrap_or_default())]
+    #[error("{what}: {}{}", kafka_name(*code), message.as_deref().map(|m| format!(", {m}")).unwrap_or_default())]
     Refused {
         /// What was asked, such as `topic t`.
         what: String,
@@ -41,9 +43,11 @@ pub enum ClientError {
         /// The broker's own words, where it has any.
         message: Option<String>,
     },
-    #[error("{} of {total} records were refused; the first: {}", refusals.len(), refusals[0])]
+    #[error("refused {} of {total} records; the first: {}", refusals.len(), refusals[0])]
     Records {
         total: usize,
+        /// In batches of other partitions, which entered.
+        written: usize,
         refusals: Vec<super::RecordRefusal>,
     },
     #[error("a batch in partition {partition} cannot be read: {reason}")]
@@ -55,6 +59,18 @@ pub enum ClientError {
         start: i64,
         end: i64,
     },
+}
+
+/// An error as Kafka's documentation spells it, such as `INVALID_RECORD`.
+pub(super) fn kafka_name(code: ResponseError) -> String {
+    let mut name = String::new();
+    for letter in code.to_string().chars() {
+        if letter.is_ascii_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.push(letter.to_ascii_uppercase());
+    }
+    name
 }
 
 impl ClientError {
@@ -88,11 +104,13 @@ pub enum HttpError {
         flag: &'static str,
     },
     /// The server's own words.
-    #[error("{message}{}", hint.as_deref().map(|h| format!("; {h}")).unwrap_or_default())]
+    #[error("{}{message}{}", field.as_deref().map(|f| format!("field {f}: ")).unwrap_or_default(), hint.as_deref().map(|h| format!("; {h}")).unwrap_or_default())]
     Refused {
         status: u16,
         code: String,
         message: String,
+        /// The column that is wrong, where one is and the message may not name it.
+        field: Option<String>,
         hint: Option<String>,
     },
     #[error("the answer of {url} is not what was asked for: {reason}")]

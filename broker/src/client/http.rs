@@ -117,8 +117,9 @@ fn refused(status: u16, body: &[u8]) -> HttpError {
         code: text("code")
             .or_else(|| text("error_code"))
             .unwrap_or_default(),
-        message,
+        field: text("field").filter(|field| !message.contains(field.as_str())),
         hint: text("hint"),
+        message,
     }
 }
 

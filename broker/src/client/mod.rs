@@ -47,8 +47,12 @@ pub struct Client {
 impl Client {
     /// Connects to one broker of the cluster, `HOST:PORT`; of a list the first that answers.
     pub async fn connect(bootstrap: &str) -> Result<Client, ClientError> {
-        let mut failure = ClientError::NoAddress;
+        let mut failure = ClientError::NoAddress(bootstrap.to_owned());
         for address in bootstrap.split(',').map(str::trim) {
+            let port = address.rsplit_once(':').map(|(_, port)| port.parse());
+            let Some(Ok::<u16, _>(_)) = port else {
+                return Err(ClientError::NoAddress(address.to_owned()));
+            };
             match Connection::open(address).await {
                 Ok(first) => {
                     return Ok(Client {

@@ -12,6 +12,7 @@ use kafka_protocol::messages::produce_response::PartitionProduceResponse;
 use tokio::time::Instant;
 use weir_log::{BatchBuilder, Codec};
 
+use super::error::kafka_name;
 use super::{Client, ClientError, TIMEOUT_MS, TopicInfo, topic_name};
 
 /// How long a batch is offered again while the broker says that it cannot take it yet.
@@ -37,9 +38,16 @@ pub struct RecordRefusal {
     pub reason: String,
 }
 
+impl RecordRefusal {
+    /// Kafka's error and the broker's words.
+    pub fn said(&self) -> String {
+        format!("{}, {}", kafka_name(self.code), self.reason)
+    }
+}
+
 impl fmt::Display for RecordRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "record {}: {}, {}", self.index, self.code, self.reason)
+        write!(f, "record {}: {}", self.index, self.said())
     }
 }
 
@@ -77,6 +85,7 @@ impl Client {
         refusals.sort_by_key(|refusal| refusal.index);
         Err(ClientError::Records {
             total: records.len(),
+            written: written.values().sum(),
             refusals,
         })
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use uuid::Uuid;
+use weir_schema::SchemaType;
 use weir_schema::codec::{Codec, compile};
 use weir_schema::framing::{Indexes, Part, Payload, SchemaRef, split, with_prefix};
 
@@ -84,7 +85,15 @@ pub struct SubjectEncoder {
 impl SubjectEncoder {
     /// The value behind its schema id. The error names field and reason.
     pub fn encode(&self, value: &Value) -> Result<Vec<u8>, String> {
-        let payload = self.codec.from_json(Indexes::FIRST, value);
+        let payload = match self.codec.schema_type() {
+            // The document itself, with what the schema says nothing about.
+            SchemaType::Json => {
+                let document = value.to_string().into_bytes();
+                let valid = self.codec.validate(Payload::new(&document));
+                valid.map(|()| document)
+            }
+            SchemaType::Avro | SchemaType::Protobuf => self.codec.from_json(Indexes::FIRST, value),
+        };
         let payload = payload.map_err(|error| format!("{}: {error}", self.subject))?;
         let protobuf = self.codec.is_protobuf();
         Ok(with_prefix(self.id, Payload::new(&payload), protobuf))
@@ -148,8 +157,13 @@ impl RecordDecoder {
         let Some(codec) = schemas.find(framed.schema).await? else {
             return Ok(None);
         };
-        let payload = framed.payload(codec.is_protobuf()).ok();
-        Ok(payload.and_then(|payload| codec.to_json(payload).ok()))
+        let Ok(payload) = framed.payload(codec.is_protobuf()) else {
+            return Ok(None);
+        };
+        Ok(match codec.schema_type() {
+            SchemaType::Json => serde_json::from_slice(payload.bytes).ok(),
+            SchemaType::Avro | SchemaType::Protobuf => codec.to_json(payload).ok(),
+        })
     }
 }
 

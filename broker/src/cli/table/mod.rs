@@ -103,14 +103,19 @@ fn array(value: &Value) -> Vec<Value> {
 
 /// Some members of objects, as columns.
 fn chosen(objects: &[Value], names: &[&str], none: &str) -> std::io::Result<()> {
-    let rows: Vec<Value> = objects
+    let rows = objects
         .iter()
         .map(|object| {
-            let member = |name: &&str| ((*name).to_owned(), object[*name].clone());
-            Value::Object(names.iter().map(member).collect())
+            let cell = |name: &&str| output::cell(&object[*name]);
+            names.iter().map(cell).collect()
         })
         .collect();
-    output::objects(&rows, none)
+    let headings: Vec<String> = names
+        .iter()
+        .map(|name| name.to_uppercase().replace('_', " "))
+        .collect();
+    let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
+    output::columns(&headings, rows, none)
 }
 
 /// What a write answers.

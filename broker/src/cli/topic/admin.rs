@@ -69,7 +69,8 @@ pub struct AlterArgs {
 
 pub async fn list(target: &Target, args: ListArgs) -> Result<(), CliError> {
     let mut topics = target.client().await?.topics().await?;
-    topics.retain(|topic| args.internal || !topic.is_internal);
+    // Kafka's clients must be able to read `_schemas`, so that it is no internal topic to them.
+    topics.retain(|topic| args.internal || !topic.is_internal && topic.name != "_schemas");
     match target.format {
         Format::Json => {
             let topics: Vec<_> = topics

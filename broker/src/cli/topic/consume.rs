@@ -94,7 +94,11 @@ pub async fn run(target: &Target, args: ConsumeArgs) -> Result<(), CliError> {
         }
     }
     if args.follow || args.from.0 == Start::Latest {
-        follow(&mut client, &topic, &mut positions, &mut printer).await?;
+        return follow(&mut client, &topic, &mut positions, &mut printer).await;
+    }
+    if printer.left == args.count.unwrap_or(usize::MAX) {
+        // Not among the records, which a program may read.
+        eprintln!("no records there; --follow waits for some");
     }
     Ok(())
 }

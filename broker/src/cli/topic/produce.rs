@@ -22,8 +22,8 @@ const BATCH_BYTES: usize = 512 << 10;
   printf 'en\\thello\\nde\\thallo\\n' | weir topic produce greetings --key-separator '\\t'
   echo '{\"carrier\":\"UA\",\"name\":\"United\"}' | weir topic produce airlines --key-field carrier
 
-Each line is a value. Where the registry has a schema under TOPIC-value, a line is JSON and is encoded
-by the latest version; so is the key where there is one under TOPIC-key.")]
+Each line is a value. Where the registry has a schema under TOPIC-value, a line is JSON and
+is encoded by the latest version; so is the key where there is one under TOPIC-key.")]
 pub struct ProduceArgs {
     topic: String,
     /// The key of every record
@@ -104,19 +104,26 @@ async fn partitioner(target: &Target, topic: &str) -> Result<Partitioner, CliErr
         .unwrap_or(Partitioner::Murmur2))
 }
 
-/// Refusals count from the first line of the input.
-fn of_input(error: ClientError, before: usize) -> ClientError {
-    match error {
-        ClientError::Records {
-            total,
-            mut refusals,
-        } => {
-            refusals
-                .iter_mut()
-                .for_each(|refusal| refusal.index += before);
-            ClientError::Records { total, refusals }
-        }
-        other => other,
+/// The first refusal by its line in the input. A batch enters whole or not at all, so more may be missing than it.
+fn of_input(error: ClientError, before: usize) -> CliError {
+    let ClientError::Records {
+        total,
+        written,
+        refusals,
+    } = error
+    else {
+        return error.into();
+    };
+    let mut reason = refusals[0].said();
+    if before + total > 1 {
+        let (written, lost) = (before + written, total - written);
+        reason.push_str(&format!(
+            "; of the lines until here {written} were written, {lost} not"
+        ));
+    }
+    CliError::Line {
+        line: before + refusals[0].index + 1,
+        reason,
     }
 }
 
