@@ -18,7 +18,7 @@ use crate::meta::{MetaState, Topic};
 use crate::partition::Partition;
 use crate::shard::entry::PartitionId;
 
-/// A compressed batch that has to be looked into may grow to this many bytes.
+/// A compressed batch may grow to this many bytes.
 pub const MAX_DECOMPRESSED_BYTES: usize = 64 << 20;
 
 pub struct TopicView {

@@ -1,11 +1,12 @@
 //! What a producer may write: checks one batch and corrects the fields that are the broker's to set.
 //!
 //! The checks come in Kafka's order, so that a batch with two faults gets Kafka's answer. One CRC pass,
-//! a second one only after a correction, and no allocation for a good batch that keeps its codec.
+//! a second one only after a correction, and no allocation for a good batch that is not compressed.
 //!
-//! Where this is less than Kafka: compressed records are looked at only when something hangs on them
-//! (see `must_open`); a header whose max_timestamp is in bounds is believed. Where it is more: record
-//! offsets must be consecutive, also uncompressed.
+//! Every record is walked, as Kafka does: a batch that does not decompress, or that holds other
+//! records than its header announces, would stop each consumer that meets it, and a header's
+//! max_timestamp decides what a search by time finds. Where this is more than Kafka: record offsets
+//! must be consecutive, also uncompressed.
 
 use crate::batch::{
     BatchError, BatchHeader, LENGTH_PREFIX_LEN, NO_TIMESTAMP, Offset, RECORD_BATCH_HEADER_LEN,
@@ -119,18 +120,13 @@ pub fn validate(mut batch: BytesMut, rules: &ProduceRules) -> Result<ValidBatch,
     let target = rules.compression.unwrap_or(codec);
     let mut corrected = header;
     corrected.set_timestamp_type(rules.timestamp_type);
-    if must_open(&header, codec, target, rules) {
-        let records =
-            BatchRecords::open(&batch, rules.max_decompressed_bytes).map_err(malformed)?;
-        corrected.max_timestamp = check_records(&records, rules)?;
-        if rules.timestamp_type == TimestampType::LogAppendTime {
-            corrected.max_timestamp = rules.now_ms;
-        }
-        if target != codec {
-            return recompress(corrected, target, records.payload(), rules);
-        }
-    } else if rules.timestamp_type == TimestampType::LogAppendTime {
+    let records = BatchRecords::open(&batch, rules.max_decompressed_bytes).map_err(malformed)?;
+    corrected.max_timestamp = check_records(&records, rules)?;
+    if rules.timestamp_type == TimestampType::LogAppendTime {
         corrected.max_timestamp = rules.now_ms;
+    }
+    if target != codec {
+        return recompress(corrected, target, records.payload(), rules);
     }
     if corrected != header {
         corrected.seal(&mut batch);
@@ -213,22 +209,6 @@ fn check_header(header: &BatchHeader) -> Result<(), InvalidBatch> {
         });
     }
     Ok(())
-}
-
-/// Whether the records have to be seen: always when that costs no decompression, else when a rule is
-/// about them or the header's max_timestamp cannot be right.
-fn must_open(header: &BatchHeader, codec: Codec, target: Codec, rules: &ProduceRules) -> bool {
-    if codec == Codec::None || codec != target || rules.compacted {
-        return true;
-    }
-    if header.timestamp_type() == TimestampType::LogAppendTime {
-        return true;
-    }
-    rules.timestamp_type == TimestampType::CreateTime
-        && (rules.timestamp_before_max_ms < i64::MAX
-            || header.max_timestamp < 0
-            || header.max_timestamp < header.base_timestamp
-            || is_out_of_bounds(header.max_timestamp, rules))
 }
 
 /// Walks the records and returns their highest timestamp.

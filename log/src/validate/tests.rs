@@ -217,7 +217,6 @@ fn timestamps_out_of_bounds_are_named_one_by_one() {
         assert!(matches!(error, InvalidBatch::Timestamps(_)), "{error:?}");
         assert_eq!(refused_indexes(&error), [2, 4], "{codec:?}");
 
-        // Without a bound into the past, a compressed batch is opened for its header's sake.
         let error = refused(batch(codec, &[0, NOW + HOUR + 1]), &rules());
         assert_eq!(refused_indexes(&error), [1], "{codec:?}");
     }
@@ -247,11 +246,11 @@ fn extreme_timestamps_and_bounds_do_not_overflow() {
 }
 
 #[test]
-fn a_missing_max_timestamp_is_computed() {
+fn max_timestamp_is_that_of_the_records() {
     for codec in Codec::ALL {
-        for unset in [-1, 0] {
+        for wrong in [-1, 0, NOW, NOW + 8, NOW + 10] {
             let sent = edited(batch(codec, &[NOW, NOW + 9, NOW + 2]), |header| {
-                header.max_timestamp = unset;
+                header.max_timestamp = wrong;
             });
             let valid = accepted(sent, &rules());
             assert_eq!(valid.header.max_timestamp, NOW + 9, "{codec:?}");
@@ -335,8 +334,7 @@ fn the_size_is_checked_again_after_recompression() {
 fn a_decompression_bomb_stops_at_the_cap() {
     let mut builder = BatchBuilder::new(Codec::Gzip);
     builder.append(NOW, Some(b"k"), Some(&vec![0; 3 << 20]), &[]);
-    let mut rules = rules();
-    rules.compacted = true;
+    let rules = rules();
     let limit = rules.max_decompressed_bytes;
     assert_eq!(
         refused(builder.build().unwrap(), &rules),
@@ -350,10 +348,22 @@ fn a_payload_that_does_not_decompress_is_malformed() {
         let mut sent = batch(codec, &[NOW, NOW]);
         let end = sent.len();
         sent[RECORD_BATCH_HEADER_LEN..end].fill(0x5a);
-        let mut rules = rules();
-        rules.compacted = true;
-        let error = refused(edited(sent, |_| ()), &rules);
+        let error = refused(edited(sent, |_| ()), &rules());
         assert!(matches!(error, InvalidBatch::Malformed(_)), "{codec:?}");
+    }
+}
+
+#[test]
+fn compressed_records_are_those_that_the_header_announces() {
+    for codec in Codec::ALL {
+        for count in [1, 3] {
+            let sent = edited(batch(codec, &[NOW, NOW]), |header| {
+                header.records_count = count;
+                header.last_offset_delta = count - 1;
+            });
+            let error = refused(sent, &rules());
+            assert!(matches!(error, InvalidBatch::Malformed(_)), "{codec:?}");
+        }
     }
 }
 
