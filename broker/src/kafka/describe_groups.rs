@@ -1,7 +1,6 @@
 //! DescribeGroups (key 15), versions 0–6: state and members of groups.
 //! v3 authorized operations · v4 static members · v5 flexible · v6 GROUP_ID_NOT_FOUND with a message (KIP-1043)
 
-use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -34,13 +33,7 @@ impl Api for DescribeGroups {
     ) -> impl Future<Output = DescribeGroupsResponse> + Send + 'static {
         let asked = version >= 3 && request.include_authorized_operations;
         let operations = if asked { GROUP_OPERATIONS } else { NOT_ASKED };
-        // A group that is named twice is described once.
-        let mut seen = HashSet::new();
-        let once = request
-            .groups
-            .into_iter()
-            .filter(|group| seen.insert(group.clone()));
-        let groups = once.map(|group| {
+        let groups = request.groups.into_iter().map(|group| {
             let found = broker
                 .groups
                 .coordinator(&group)

@@ -177,9 +177,9 @@ fn single(version: i16, found: Result<BrokerAddress, KafkaError>) -> FindCoordin
 
 fn one_of_several(key: StrBytes, found: Result<BrokerAddress, KafkaError>) -> Coordinator {
     let (node, host, port) = address(&found);
-    // Kafka says nothing in these versions. Who asks for transactions gets a word, as Kafka would have served them.
+    // Kafka has no word for a coordinator that is on its way, and an empty one for one that is found.
     let refused = found.as_ref().err();
-    let told = refused.filter(|error| error.code == ErrorCode::TransactionalIdAuthorizationFailed);
+    let told = refused.filter(|error| error.code != ErrorCode::CoordinatorNotAvailable);
     let message = told.and_then(KafkaError::message);
     Coordinator::default()
         .with_key(key)

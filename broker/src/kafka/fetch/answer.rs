@@ -48,10 +48,7 @@ fn locate(
     want: &Want,
     limits: &Limits,
 ) -> Result<Arc<Partition>, PartitionAnswer> {
-    let found = match limits.isolation {
-        Isolation::Unknown => Err(ErrorCode::UnknownServerError),
-        _ => broker.led_partition(&key.topic, key.index, want.current_leader_epoch),
-    };
+    let found = broker.led_partition(&key.topic, key.index, want.current_leader_epoch);
     found.map_err(|error| {
         let mut answer = failed(key.index, error);
         match error {
@@ -63,7 +60,6 @@ fn locate(
                 answer.missing = true;
                 answer.lists_aborted = true;
             }
-            ErrorCode::UnknownServerError => answer.lists_aborted = true,
             _ => answer.lists_aborted = limits.isolation == Isolation::Committed,
         }
         answer
@@ -154,7 +150,8 @@ async fn records(
     }
 }
 
-fn failed(index: i32, error: ErrorCode) -> PartitionAnswer {
+/// A partition that gives nothing but an error.
+pub fn failed(index: i32, error: ErrorCode) -> PartitionAnswer {
     PartitionAnswer {
         index,
         error_code: error.code(),

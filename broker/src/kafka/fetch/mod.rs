@@ -38,16 +38,15 @@ const MAX_BYTES: usize = 55 << 20;
 enum Isolation {
     Uncommitted,
     Committed,
-    /// A number that means nothing: every partition is an error.
-    Unknown,
 }
 
 impl Isolation {
-    fn from_wire(level: i8) -> Isolation {
+    /// `None` for a number that means nothing.
+    fn from_wire(level: i8) -> Option<Isolation> {
         match level {
-            0 => Isolation::Uncommitted,
-            1 => Isolation::Committed,
-            _ => Isolation::Unknown,
+            0 => Some(Isolation::Uncommitted),
+            1 => Some(Isolation::Committed),
+            _ => None,
         }
     }
 }
@@ -63,11 +62,12 @@ struct Limits {
 
 /// Answers one request; the response stage of a connection.
 pub async fn fetch(broker: Arc<Broker>, version: i16, request: FetchRequest) -> FetchAnswer {
-    let limits = limits(version, &request);
-    let context = match broker
-        .fetch_sessions
-        .enter(session_request(version, &request))
-    {
+    let asked = session_request(version, &request);
+    let Some(isolation) = Isolation::from_wire(request.isolation_level) else {
+        return unknown_isolation(version, asked);
+    };
+    let limits = limits(version, isolation, &request);
+    let context = match broker.fetch_sessions.enter(asked) {
         Ok(context) => context,
         Err(error) => {
             return FetchAnswer {
@@ -101,6 +101,24 @@ pub async fn fetch(broker: Arc<Broker>, version: i16, request: FetchRequest) -> 
     }
     answer.topics = by_topic(answers);
     answer
+}
+
+/// Kafka fails as a whole; up to v12 each partition is told too, since v4 to v6 have no other place.
+fn unknown_isolation(version: i16, asked: SessionRequest) -> FetchAnswer {
+    let code = ErrorCode::UnknownServerError;
+    let told = asked.partitions.into_iter().filter(|_| version < 13);
+    let answers = told.map(|(key, _)| {
+        let answer = PartitionAnswer {
+            lists_aborted: true,
+            ..answer::failed(key.index, code)
+        };
+        (key, answer)
+    });
+    FetchAnswer {
+        error_code: code.code(),
+        topics: by_topic(answers.collect()),
+        ..FetchAnswer::default()
+    }
 }
 
 /// Reads until there is enough, waiting for the partitions' logs to grow.
@@ -163,7 +181,7 @@ impl Drop for Watch {
     }
 }
 
-fn limits(version: i16, request: &FetchRequest) -> Limits {
+fn limits(version: i16, isolation: Isolation, request: &FetchRequest) -> Limits {
     let max_bytes = usize::try_from(request.max_bytes)
         .unwrap_or(0)
         .min(MAX_BYTES);
@@ -174,7 +192,7 @@ fn limits(version: i16, request: &FetchRequest) -> Limits {
             .unwrap_or(0)
             .min(max_bytes),
         deadline: Instant::now() + wait,
-        isolation: Isolation::from_wire(request.isolation_level),
+        isolation,
         version,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use weir_log::{InvalidBatch, ProduceRules};
+use weir_log::{Codec, InvalidBatch, ProduceRules};
 
 use super::enforce::enforce;
 use super::request::{PartitionData, TopicRef};
@@ -99,6 +99,10 @@ impl Refused {
     /// Where the batch as a whole is at fault, the log is not looked at and its start not told.
     fn invalid(invalid: InvalidBatch, log_start_offset: i64) -> Refused {
         let (error, log_start_offset) = match &invalid {
+            // The request's version decides, before any log is looked at.
+            InvalidBatch::UnsupportedCodec { codec, .. } if *codec == Codec::Zstd.id() => {
+                (ErrorCode::UnsupportedCompressionType, -1)
+            }
             InvalidBatch::UnsupportedCodec { .. } => {
                 (ErrorCode::UnsupportedCompressionType, log_start_offset)
             }
