@@ -8,6 +8,7 @@ pub mod diff;
 pub mod differences;
 pub mod kafka;
 pub mod normal;
+pub mod play;
 pub mod record;
 pub mod report;
 pub mod run;

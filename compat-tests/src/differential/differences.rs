@@ -180,12 +180,6 @@ pub const DELIBERATE: &[Deliberate] = &[
         INTERNAL,
     ),
     deliberate(
-        "ListOffsets/isolation *",
-        "*",
-        Side::Any,
-        "Kafka fails inside at an unknown isolation level; it is read as read_uncommitted",
-    ),
-    deliberate(
         "Fetch/max bytes *",
         "*/records/*",
         Side::OnlyKafka,
@@ -210,22 +204,16 @@ pub const DELIBERATE: &[Deliberate] = &[
         "Kafka drops the first batch in silence; here both are appended and answered",
     ),
     deliberate(
-        "Produce/max timestamp too *, Gzip/*",
-        "*",
-        Side::Any,
-        "compressed records are opened only where something hangs on them; the header is believed",
-    ),
-    deliberate(
         "Produce/not compressed as its codec*",
-        "*",
-        Side::Any,
-        "compressed records are opened only where something hangs on them",
+        "*/error_code",
+        Side::Both,
+        INTERNAL,
     ),
     deliberate(
         "Produce/offset deltas*, Gzip/*",
-        "*",
-        Side::Any,
-        "compressed records are opened only where something hangs on them",
+        "*/error_code",
+        Side::Both,
+        INTERNAL,
     ),
     deliberate(
         "Produce/offset deltas*, None/*",
@@ -256,6 +244,12 @@ pub const DELIBERATE: &[Deliberate] = &[
         "*/error_message",
         Side::Both,
         "the refusal says that share groups are not there",
+    ),
+    deliberate(
+        "FindCoordinator/share partition, key of the right form/*",
+        "*",
+        Side::Both,
+        "share groups are not there; Kafka looks for their coordinator",
     ),
     deliberate(
         "Frames/a client id of negative length/*",
@@ -299,6 +293,12 @@ pub const DELIBERATE: &[Deliberate] = &[
         "*/configs/*/value",
         Side::Both,
         "each broker's own id, addresses and directories",
+    ),
+    deliberate(
+        "DescribeConfigs/all of the broker/*",
+        "*/configs/listeners/read_only",
+        Side::Both,
+        "a listener is opened at the start and stays as it is",
     ),
 ];
 

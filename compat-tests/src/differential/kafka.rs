@@ -1,6 +1,6 @@
 //! Apache Kafka from its jars: one KRaft node in a temporary directory.
 //!
-//! Maven resolves `differential/pom.xml` once into a cache outside the clone. Features that a broker without
+//! `scripts/kafka.sh` has Maven resolve `differential/pom.xml` once into a cache outside the clone. Features that a broker without
 //! transactions and new-style groups does not finalise are switched off when the directory is formatted, so that the
 //! judge speaks about the same cluster.
 
@@ -16,7 +16,6 @@ use tempfile::TempDir;
 use crate::{clock, ports, process};
 
 pub const VERSION: &str = "4.3.0";
-const COPY_GOAL: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies";
 const CLUSTER_ID: &str = "d2Vpci1qdWRnZS1rYWZrYQ";
 const FEATURES_OFF: [&str; 5] = [
     "eligible.leader.replicas.version",
@@ -35,7 +34,7 @@ pub struct Kafka {
 }
 
 impl Kafka {
-    /// Resolves the jars if the cache lacks them, formats a directory and starts the node.
+    /// Formats a directory and starts the node.
     pub fn start() -> Result<Kafka> {
         let class_path = format!("{}/*", jars()?.display());
         let dir = tempfile::Builder::new().prefix("kafka-judge-").tempdir()?;
@@ -91,41 +90,28 @@ impl Drop for Kafka {
     }
 }
 
-/// Whether this machine can run the judge: the jars are cached, or Maven can bring them.
-pub fn available() -> bool {
-    process::runs("java", "-version")
-        && (jars_dir().is_ok_and(|dir| complete(&dir)) || process::runs("mvn", "-version"))
-}
-
-/// The directory of the jars, filled by Maven at its first use.
+/// The directory of the jars.
 fn jars() -> Result<PathBuf> {
-    let dir = jars_dir()?;
+    let dir = cache()?.join(format!("kafka-{VERSION}"));
     if !complete(&dir) {
-        println!("resolving Kafka {VERSION} into {}", dir.display());
-        let pom = Path::new(env!("CARGO_MANIFEST_DIR")).join("differential/pom.xml");
-        let mut maven = Command::new("mvn");
-        maven.args(["-q", "-B", "-f"]).arg(pom).arg(COPY_GOAL);
-        maven
-            .arg(format!("-Dkafka.version={VERSION}"))
-            .arg(format!("-DoutputDirectory={}", dir.display()));
-        succeed(
-            maven.output().context(
-                "cannot run mvn: install Maven and a JDK 17, or compare with the record",
-            )?,
-        )?;
+        bail!(
+            "Kafka {VERSION}, which the answers are compared with, is not in {}: run scripts/kafka.sh",
+            dir.display()
+        );
+    }
+    if !process::runs("java", "-version") {
+        bail!("java, which Kafka needs, does not run: run scripts/kafka.sh");
     }
     Ok(dir)
 }
 
-fn jars_dir() -> Result<PathBuf> {
-    let cache = match std::env::var_os("WEIR_CACHE") {
-        Some(dir) => PathBuf::from(dir),
-        None => {
-            PathBuf::from(std::env::var_os("HOME").context("neither WEIR_CACHE nor HOME is set")?)
-                .join(".cache/weir")
-        }
-    };
-    Ok(cache.join(format!("kafka-{VERSION}")))
+/// `WEIR_CACHE`, as `scripts/setup.sh` has it.
+fn cache() -> Result<PathBuf> {
+    let set = |name| std::env::var_os(name).map(PathBuf::from);
+    let user = || set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
+    set("WEIR_CACHE")
+        .or_else(|| user().map(|dir| dir.join("weir")))
+        .context("none of WEIR_CACHE, XDG_CACHE_HOME and HOME is set")
 }
 
 fn complete(dir: &Path) -> bool {

@@ -1,4 +1,9 @@
 //! What a run found, for a person to read.
+//!
+//! It is written to the process's own output, not by `println!`, which a test swallows when it passes.
+
+use std::fmt::Display;
+use std::io::Write;
 
 use serde_json::Value;
 
@@ -21,6 +26,8 @@ pub struct Report {
     pub cases: usize,
     matched: Vec<usize>,
     pub unexplained: Vec<Unexplained>,
+    /// Differed, and did not when the case was played again, alone.
+    pub unstable: Vec<Unexplained>,
     counted: (usize, usize),
 }
 
@@ -31,6 +38,7 @@ impl Report {
             cases: 0,
             matched: vec![0; DELIBERATE.len()],
             unexplained: Vec::new(),
+            unstable: Vec::new(),
             counted: (0, 0),
         }
     }
@@ -45,6 +53,10 @@ impl Report {
 
     pub fn unexplained(&mut self, case: Unexplained) {
         self.unexplained.push(case);
+    }
+
+    pub fn unstable(&mut self, case: Unexplained) {
+        self.unstable.push(case);
     }
 
     pub fn deliberate_count(&self) -> usize {
@@ -67,21 +79,22 @@ impl Report {
         &mut self,
         api: &str,
         cases: usize,
+        differing: usize,
         took_ms: i64,
         slowest: Option<(i64, String)>,
     ) {
-        let (deliberate, unexplained) = (self.deliberate_count(), self.unexplained.len());
+        let deliberate = self.deliberate_count();
         let seconds = |ms: i64| ms as f64 / 1000.0;
         let slowest = slowest.map_or(String::new(), |(took, name)| {
             format!("{:.1} s in {name}", seconds(took))
         });
-        println!(
-            "{api:<24} {cases:>4} cases {:>5} deliberate {:>4} unexplained {:>6.1} s, {slowest}",
+        say(format_args!(
+            "{api:<24} {cases:>4} cases {:>5} deliberate {:>4} to be asked again {:>6.1} s, {slowest}",
             deliberate - self.counted.0,
-            unexplained - self.counted.1,
+            differing - self.counted.1,
             seconds(took_ms),
-        );
-        self.counted = (deliberate, unexplained);
+        ));
+        self.counted = (deliberate, differing);
     }
 
     /// Whether nothing is unexplained; entries of the list count only where differences can be meant.
@@ -90,43 +103,58 @@ impl Report {
     }
 
     pub fn print(&self, against_weir: bool) {
+        for case in &self.unstable {
+            print_case("unstable, did not differ when asked again, alone", case);
+        }
         for case in &self.unexplained {
-            println!("\n== {}", case.case);
-            for (request, found) in &case.steps {
-                println!(
-                    "   {}",
-                    request.chars().take(REQUEST_CHARS).collect::<String>()
-                );
-                for difference in found {
-                    println!("   {}", difference.path);
-                    println!("     Kafka  {}", shown(&difference.judge));
-                    println!("     Weir   {}", shown(&difference.subject));
-                }
-            }
+            print_case("unexplained", case);
         }
         if against_weir {
-            println!("\ndeliberate differences:");
+            say("\ndeliberate differences:");
             for (entry, count) in DELIBERATE.iter().zip(&self.matched) {
-                println!(
+                say(format_args!(
                     "  {count:>5} × {} at {}: {}",
                     entry.case, entry.path, entry.reason
-                );
+                ));
             }
-            self.stale()
-                .for_each(|reason| println!("matches nothing any more, remove it: {reason}"));
+            self.stale().for_each(|reason| {
+                say(format_args!(
+                    "matches nothing any more, remove it: {reason}"
+                ))
+            });
         }
-        let (deliberate, unexplained) = (self.deliberate_count(), self.unexplained.len());
-        println!(
-            "\n{} cases, {deliberate} deliberate, {unexplained} unexplained",
-            self.cases
-        );
+        say(format_args!(
+            "\n{} cases, {} deliberate, {} unstable, {} unexplained",
+            self.cases,
+            self.deliberate_count(),
+            self.unstable.len(),
+            self.unexplained.len(),
+        ));
+    }
+}
+
+fn print_case(what: &str, case: &Unexplained) {
+    say(format_args!("\n== {}: {what}", case.case));
+    for (request, found) in &case.steps {
+        let request: String = request.chars().take(REQUEST_CHARS).collect();
+        say(format_args!("   {request}"));
+        for difference in found {
+            say(format_args!("   {}", difference.path));
+            say(format_args!("     Kafka  {}", shown(&difference.judge)));
+            say(format_args!("     Weir   {}", shown(&difference.subject)));
+        }
     }
 }
 
 /// Prints the answers of a case, a step a line.
 pub fn show(case: &str, answers: &Value) {
-    println!("{case}");
+    say(case);
     for answer in answers.as_array().into_iter().flatten() {
-        println!("    {answer}");
+        say(format_args!("    {answer}"));
     }
+}
+
+/// A line; that nobody reads it is no reason to stop.
+fn say(line: impl Display) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }

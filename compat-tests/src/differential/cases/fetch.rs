@@ -223,6 +223,8 @@ fn waits(c: &mut Cases) {
                 .with_min_bytes(1),
         )?;
         let second = t.send_on(1, v, fetch_one(v, &topic, 0))?;
+        // Time in which a broker that does not keep to turns answers the second.
+        clock::pause(Duration::from_millis(150));
         append_on(t, 0, &topic, 0, &one())?;
         t.take(first)?;
         t.take(second)?;
