@@ -3,7 +3,7 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
-use std::io::{self, IoSlice};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -244,18 +244,19 @@ impl DiskFile for MemFile {
         Ok(())
     }
 
-    fn pwritev(&self, slices: &mut [IoSlice<'_>], offset: u64) -> io::Result<()> {
+    fn pwrite(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let state = self.disk.state.lock();
         state.check(Fault::Write)?;
         state.check(Fault::Full)?;
         drop(state);
         let mut inode = self.inode.lock();
-        let data: Vec<u8> = slices
-            .iter()
-            .flat_map(|slice| slice.iter().copied())
-            .collect();
-        write_at(&mut inode.bytes, offset as usize, &data);
-        inode.pending.push((offset as usize, data));
+        write_at(&mut inode.bytes, offset as usize, bytes);
+        inode.pending.push((offset as usize, bytes.to_vec()));
+        Ok(())
+    }
+
+    /// Without effect, like a file system that cannot.
+    fn allocate(&self, _len: u64) -> io::Result<()> {
         Ok(())
     }
 

@@ -1,13 +1,15 @@
 //! The disk as an argument, so that tests can lose, tear and refuse writes.
 
+mod blocks;
 mod mem;
 mod real;
 
 use std::any::Any;
-use std::io::{self, IoSlice};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub(crate) use blocks::{BLOCK, BlockBuffer};
 pub use mem::{Fault, MemDisk};
 pub use real::RealDisk;
 
@@ -34,8 +36,12 @@ pub trait Disk: Send + Sync + 'static {
 pub trait DiskFile: Send + Sync + 'static {
     /// Fills `buf`, or fails with `UnexpectedEof`.
     fn pread(&self, buf: &mut [u8], offset: u64) -> io::Result<()>;
-    /// Writes all bytes of all slices one after the other.
-    fn pwritev(&self, slices: &mut [IoSlice<'_>], offset: u64) -> io::Result<()>;
+    /// Writes all bytes. Whole blocks from a `BlockBuffer` bypass the page cache where the file
+    /// system lets them; they are no more durable for that.
+    fn pwrite(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Reserves space, so that the file reads as zeros up to `len`. Does nothing on a file system
+    /// that cannot.
+    fn allocate(&self, len: u64) -> io::Result<()>;
     /// Makes the written bytes, and the length, durable.
     fn sync(&self) -> io::Result<()>;
     fn size(&self) -> io::Result<u64>;

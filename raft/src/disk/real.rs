@@ -2,19 +2,37 @@
 
 use std::any::Any;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, IoSlice};
-use std::os::unix::fs::FileExt;
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Disk, DiskFile};
+use rustix::fs::OFlags;
 
-/// What `pwritev` takes in one call on Linux and macOS.
-const MAX_SLICES: usize = 1024;
+use super::blocks::are_blocks;
+use super::{Disk, DiskFile};
 
 pub struct RealDisk;
 
-struct RealFile(File);
+struct RealFile {
+    file: File,
+    /// Writes past the page cache, where the file system lets it.
+    direct: Option<File>,
+}
+
+impl RealFile {
+    fn new(file: File, path: &Path) -> RealFile {
+        let flags = OFlags::DIRECT.bits() as i32;
+        let direct = OpenOptions::new()
+            .write(true)
+            .custom_flags(flags)
+            .open(path);
+        RealFile {
+            file,
+            direct: direct.ok(),
+        }
+    }
+}
 
 impl Disk for RealDisk {
     fn create_dir(&self, path: &Path) -> io::Result<()> {
@@ -23,7 +41,7 @@ impl Disk for RealDisk {
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
-        Ok(Arc::new(RealFile(file)))
+        Ok(Arc::new(RealFile::new(file, path)))
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
@@ -33,7 +51,7 @@ impl Disk for RealDisk {
             .create(true)
             .truncate(true)
             .open(path)?;
-        Ok(Arc::new(RealFile(file)))
+        Ok(Arc::new(RealFile::new(file, path)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -72,32 +90,29 @@ impl Disk for RealDisk {
 
 impl DiskFile for RealFile {
     fn pread(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
-        self.0.read_exact_at(buf, offset)
+        self.file.read_exact_at(buf, offset)
     }
 
-    fn pwritev(&self, slices: &mut [IoSlice<'_>], mut offset: u64) -> io::Result<()> {
-        let mut rest = slices;
-        IoSlice::advance_slices(&mut rest, 0);
-        while !rest.is_empty() {
-            let some = &rest[..rest.len().min(MAX_SLICES)];
-            match rustix::io::pwritev(&self.0, some, offset) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => {
-                    offset += written as u64;
-                    IoSlice::advance_slices(&mut rest, written);
-                }
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
+    fn pwrite(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        match &self.direct {
+            Some(direct) if are_blocks(bytes, offset) => direct.write_all_at(bytes, offset),
+            _ => self.file.write_all_at(bytes, offset),
         }
-        Ok(())
+    }
+
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        let flags = rustix::fs::FallocateFlags::empty();
+        match rustix::fs::fallocate(&self.file, flags, 0, len) {
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
+            result => Ok(result?),
+        }
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 
     fn size(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 }

@@ -16,7 +16,7 @@
 //!
 //! A file gets its name when it is complete and synced; the older ones are deleted after that.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -53,12 +53,11 @@ impl SnapshotStore {
         let tmp = path.with_extension("tmp");
         let (head, crc) = encode(self.shard, snapshot);
         let file = self.disk.create(&tmp)?;
-        let mut slices = [
-            IoSlice::new(&head),
-            IoSlice::new(&snapshot.snapshot),
-            IoSlice::new(&crc),
-        ];
-        file.pwritev(&mut slices, 0)?;
+        let mut at = 0;
+        for part in [&head[..], &snapshot.snapshot, &crc] {
+            file.pwrite(part, at)?;
+            at += part.len() as u64;
+        }
         file.sync()?;
         self.disk.rename(&tmp, &path)?;
         self.disk.sync_dir(&self.dir)?;

@@ -2,20 +2,22 @@
 //!
 //! A file gets its header, synced, before it gets its name, so a named file with a damaged header
 //! is corruption and never an interrupted creation. The first file grows while it is written; the
-//! later ones are filled with zeros, or are retired ones, so that a sync has no metadata to write.
+//! later ones are filled with zeros, as far as there is time, or are retired ones, so that a sync has no
+//! metadata to write.
 
 use std::collections::BTreeMap;
-use std::io::{self, IoSlice};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
 
 use bytes::Bytes;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::format::{FILE_HEADER_LEN, FileHeader, RECORD_HEADER_LEN, RecordHeader};
 use super::recovery::Recovered;
-use crate::disk::{Disk, DiskFile};
+use crate::disk::{BLOCK, BlockBuffer, Disk, DiskFile};
 use crate::env::{Env, Random};
 use crate::ids::{NodeId, WalPos};
 
@@ -23,7 +25,10 @@ use crate::ids::{NodeId, WalPos};
 const PREPARE_AT: u32 = 4;
 /// Retired files kept for use; more are deleted.
 const MAX_SPARES: usize = 2;
-const ZEROS: usize = 1 << 20;
+/// How fast a new file is filled with zeros. A file that is needed earlier is used as far as it is:
+/// at a high rate each sync carries much, so that the metadata it has to write weighs little.
+const FILL_STEP: usize = 1 << 20;
+const FILL_PAUSE: Duration = Duration::from_millis(20);
 
 /// A WAL file under its name.
 #[derive(Clone)]
@@ -49,6 +54,8 @@ struct Shared {
     /// Readers hold the lock while they read, so that a file is not used again under them.
     open: RwLock<BTreeMap<u64, OpenFile>>,
     pool: Mutex<Pool>,
+    /// Signals that a file was put to use.
+    in_use: Condvar,
 }
 
 struct Pool {
@@ -84,6 +91,7 @@ impl Files {
                     asked: rolled + u64::from(recovered.prepared.is_some()),
                     rolled,
                 }),
+                in_use: Condvar::new(),
             }),
             prepare: Mutex::new(None),
         }
@@ -116,12 +124,14 @@ impl Files {
     pub fn roll(&self, seq: u64, capacity: u32) -> io::Result<OpenFile> {
         let mut pool = self.shared.pool.lock();
         pool.rolled = seq;
+        self.shared.in_use.notify_all();
         let prepared = pool.prepared.take();
         let file = match prepared {
             Some(file) if file.seq == seq && file.capacity >= capacity => file,
             _ => {
                 let tmp = self.shared.dir.join(format!("new-{seq}.tmp"));
                 let file = self.shared.disk.create(&tmp)?;
+                allocate(&*file, capacity)?;
                 self.shared.name(&tmp, file, seq, capacity)?
             }
         };
@@ -214,7 +224,9 @@ impl Shared {
             salt: self.random.next(),
             node: self.node.0,
         };
-        file.pwritev(&mut [IoSlice::new(&header.encode())], 0)?;
+        let mut block = BlockBuffer::new(BLOCK);
+        block[..FILE_HEADER_LEN as usize].copy_from_slice(&header.encode());
+        file.pwrite(&block, 0)?;
         file.sync()?;
         self.disk.rename(tmp, &file_path(&self.dir, seq))?;
         self.disk.sync_dir(&self.dir)?;
@@ -228,14 +240,14 @@ impl Shared {
 
     fn prepare(&self, seq: u64) -> io::Result<()> {
         let spare = self.pool.lock().spares.pop();
-        let (tmp, file) = match spare {
-            Some(path) => (path.clone(), self.disk.open(&path)?),
-            None => {
-                let tmp = self.dir.join(format!("spare-{seq}.tmp"));
-                let file = self.disk.create(&tmp)?;
-                fill_with_zeros(&*file, self.file_bytes)?;
-                (tmp, file)
-            }
+        let new = spare.is_none();
+        let tmp = spare.unwrap_or_else(|| self.dir.join(format!("spare-{seq}.tmp")));
+        let file = if new {
+            let file = self.disk.create(&tmp)?;
+            allocate(&*file, self.file_bytes)?;
+            file
+        } else {
+            self.disk.open(&tmp)?
         };
         let mut pool = self.pool.lock();
         if pool.rolled >= seq {
@@ -243,14 +255,35 @@ impl Shared {
             pool.spares.push(tmp);
             return Ok(());
         }
-        pool.prepared = Some(self.name(&tmp, file, seq, self.file_bytes)?);
-        Ok(())
+        pool.prepared = Some(self.name(&tmp, file.clone(), seq, self.file_bytes)?);
+        drop(pool);
+        if new { self.fill(&*file, seq) } else { Ok(()) }
+    }
+
+    /// Fills a prepared file with zeros until it is put to use.
+    fn fill(&self, file: &dyn DiskFile, seq: u64) -> io::Result<()> {
+        let zeros = BlockBuffer::new(FILL_STEP);
+        let blocks = self.file_bytes as usize / BLOCK * BLOCK;
+        let mut at = BLOCK;
+        let mut pool = self.pool.lock();
+        while at < blocks {
+            if pool.rolled >= seq {
+                return Ok(());
+            }
+            let len = FILL_STEP.min(blocks - at);
+            file.pwrite(&zeros[..len], at as u64)?;
+            at += len;
+            self.in_use.wait_for(&mut pool, FILL_PAUSE);
+        }
+        drop(pool);
+        file.sync()
     }
 
     fn retire(&self, file: &OpenFile) -> io::Result<()> {
         let path = file_path(&self.dir, file.seq);
         let mut pool = self.pool.lock();
-        let full_size = file.file.size()? == u64::from(self.file_bytes);
+        let full_size =
+            file.file.size()? >= u64::from(self.file_bytes) && file.capacity == self.file_bytes;
         if full_size && pool.spares.len() < MAX_SPARES {
             let spare = self.dir.join(format!("spare-{}.tmp", file.seq));
             self.disk.rename(&path, &spare)?;
@@ -279,15 +312,12 @@ fn spawn_preparer(shared: Arc<Shared>) -> Sender<u64> {
     sender
 }
 
-fn fill_with_zeros(file: &dyn DiskFile, bytes: u32) -> io::Result<()> {
-    let zeros = vec![0; ZEROS.min(bytes as usize)];
-    let mut at = 0;
-    while at < bytes {
-        let len = zeros.len().min((bytes - at) as usize);
-        file.pwritev(&mut [IoSlice::new(&zeros[..len])], u64::from(at))?;
-        at += len as u32;
+/// Reserves space for a file, as far as there is some: without it the file grows instead.
+fn allocate(file: &dyn DiskFile, bytes: u32) -> io::Result<()> {
+    match file.allocate(u64::from(bytes)) {
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(()),
+        result => result,
     }
-    file.sync()
 }
 
 /// The body of a whole record, if its checksums match.
@@ -321,4 +351,4 @@ pub fn file_seq(path: &Path) -> Option<u64> {
     path.file_stem()?.to_str()?.parse().ok()
 }
 
-const _: () = assert!(FILE_HEADER_LEN < ZEROS as u32);
+const _: () = assert!(FILE_HEADER_LEN < BLOCK as u32);

@@ -5,6 +5,7 @@
 //! syncs once and then completes all callbacks in order, so a slow sync makes the next group
 //! larger and no timer is needed.
 
+mod blocks;
 mod files;
 pub mod format;
 mod queue;
@@ -123,9 +124,20 @@ impl Wal {
         replay: &mut dyn FnMut(&RecordHeader) -> Result<(), String>,
     ) -> Result<Wal, OpenError> {
         let recovered = recovery::recover(env.disk.as_ref(), &dir, node, &*observer, replay)?;
-        let files = Arc::new(Files::new(dir, node, config.file_bytes, env, &recovered));
+        let files = Arc::new(Files::new(
+            dir.clone(),
+            node,
+            config.file_bytes,
+            env,
+            &recovered,
+        ));
         let queue = Arc::new(Queue::new(&recovered, config.file_bytes));
         let writer = Writer::new(&queue, &files, &config, env, observer, &recovered);
+        let writer = writer.map_err(|source| OpenError::Io {
+            action: "reading",
+            path: dir,
+            source,
+        })?;
         let thread = std::thread::Builder::new()
             .name("weir-wal".into())
             .spawn(move || writer.run())

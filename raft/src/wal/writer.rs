@@ -1,23 +1,20 @@
 //! The thread that writes and syncs for all shards.
 
-use std::io::{self, IoSlice};
-use std::ops::Range;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::blocks::Blocks;
 use super::files::{Files, OpenFile};
-use super::format::{ALIGN, RecordHeader};
+use super::format::{FILE_HEADER_LEN, RecordHeader};
 use super::queue::{Item, Queue, Task};
 use super::recovery::Recovered;
 use super::{Done, Record, WalConfig, WalError};
 use crate::env::{Clock, Env, Fatal};
 use crate::ids::WalPos;
 use crate::observer::{Damage, WalObserver};
-
-/// A body up to this size is copied next to its header: cheaper than a slice of its own.
-const COPY_BYTES: usize = 1024;
 
 /// How long to wait before writing to a full disk again.
 const FULL_DISK_PAUSE: Duration = Duration::from_millis(100);
@@ -31,7 +28,9 @@ pub struct Writer {
     idle: Duration,
     /// The file that is being written; none before the first record of a new WAL.
     current: Option<OpenFile>,
-    group: Group,
+    blocks: Blocks,
+    /// Bytes of records since the last sync.
+    unsynced: u64,
 }
 
 /// Why the writer ends before its time.
@@ -47,21 +46,6 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// Consecutive bytes of one file, gathered for one write.
-#[derive(Default)]
-struct Group {
-    start: u32,
-    end: WalPos,
-    /// Headers, small bodies and gaps.
-    copied: Vec<u8>,
-    pieces: Vec<Piece>,
-}
-
-enum Piece {
-    Copied(Range<usize>),
-    Shared(Bytes),
-}
-
 impl Writer {
     pub fn new(
         queue: &Arc<Queue>,
@@ -70,17 +54,23 @@ impl Writer {
         env: &Env,
         observer: Arc<dyn WalObserver>,
         recovered: &Recovered,
-    ) -> Writer {
-        Writer {
+    ) -> io::Result<Writer> {
+        let current = files.get(recovered.tail.file);
+        let mut blocks = Blocks::new();
+        if let Some(current) = &current {
+            blocks.resume(&*current.file, recovered.tail.offset)?;
+        }
+        Ok(Writer {
             queue: queue.clone(),
             files: files.clone(),
             clock: env.clock.clone(),
             fatal: env.fatal.clone(),
             observer,
             idle: config.idle,
-            current: files.get(recovered.tail.file),
-            group: Group::default(),
-        }
+            current,
+            blocks,
+            unsynced: 0,
+        })
     }
 
     pub fn run(mut self) {
@@ -114,7 +104,10 @@ impl Writer {
             match item {
                 Item::Done(done) => dones.push(done),
                 _ if failed.is_some() => {}
-                Item::Write { at, record } => end = self.gather(at, record, durable),
+                Item::Write { at, record } => match self.gather(at, &record, durable) {
+                    Ok(after) => end = after,
+                    Err(failure) => failed = Some(failure),
+                },
                 Item::Roll { file, capacity } => {
                     failed = self.flush().and_then(|()| self.roll(file, capacity)).err();
                 }
@@ -126,64 +119,113 @@ impl Writer {
         }
     }
 
-    fn gather(&mut self, at: WalPos, record: Record, durable: WalPos) -> WalPos {
-        let file = self
-            .current
-            .as_ref()
-            .expect("the first item of a WAL is a roll");
-        assert_eq!(
-            at.file, file.seq,
-            "a record is written to the file it was placed in"
-        );
-        let mut body_crc = 0;
-        for chunk in record.body.chunks() {
-            body_crc = crc32c::crc32c_append(body_crc, chunk);
-        }
+    fn gather(&mut self, at: WalPos, record: &Record, durable: WalPos) -> Result<WalPos, Failure> {
         let header = RecordHeader {
             kind: record.kind,
             shard: record.shard,
             at,
             body_len: record.body.len() as u32,
-            body_crc,
+            body_crc: 0,
             durable,
         };
-        self.group.add(&header, file.salt, record.body.chunks())
+        if !self.blocks.fits(record.body.len()) {
+            self.write_out()?;
+        }
+        let file = self.current_file();
+        assert_eq!(
+            (at.file, at.offset),
+            (file.seq, self.blocks.end()),
+            "a record is written where it was placed"
+        );
+        let salt = file.salt;
+        let end = WalPos {
+            file: at.file,
+            offset: header.end(),
+        };
+        self.unsynced += u64::from(end.offset - at.offset);
+        if self.blocks.fits(record.body.len()) {
+            self.blocks.add(&header, salt, record.body.chunks());
+        } else {
+            self.write_long(&header, salt, record.body.chunks())?;
+        }
+        Ok(end)
+    }
+
+    /// Writes a record that is longer than what one write takes.
+    fn write_long(
+        &mut self,
+        header: &RecordHeader,
+        salt: u64,
+        body: &[Bytes],
+    ) -> Result<(), Failure> {
+        let body_crc = body
+            .iter()
+            .fold(0, |crc, chunk| crc32c::crc32c_append(crc, chunk));
+        let header_bytes = RecordHeader {
+            body_crc,
+            ..*header
+        }
+        .encode(salt);
+        for chunk in std::iter::once(&header_bytes[..]).chain(body.iter().map(|chunk| &chunk[..])) {
+            let mut rest = chunk;
+            while !rest.is_empty() {
+                let copied = self.blocks.copy_some(rest);
+                rest = &rest[copied..];
+                if copied == 0 {
+                    self.write_out()?;
+                }
+            }
+        }
+        if !self.blocks.fits(0) {
+            self.write_out()?;
+        }
+        self.blocks.copy_gap(header);
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<(), Failure> {
-        if self.group.pieces.is_empty() {
+        self.write_out()?;
+        if self.unsynced == 0 {
             return Ok(());
         }
-        let file = self.current.as_ref().expect("there is a file to write to");
-        let bytes = u64::from(self.group.end.offset - self.group.start);
-        self.write_group(file)?;
         let before = self.clock.now();
-        file.file.sync()?;
+        self.current_file().file.sync()?;
         let took = self.clock.now().saturating_sub(before);
-        self.observer.fsynced(took, bytes);
-        self.group.clear();
+        self.observer.fsynced(took, self.unsynced);
+        self.unsynced = 0;
         Ok(())
     }
 
     fn roll(&mut self, file: u64, capacity: u32) -> Result<(), Failure> {
-        let next = self.while_full(file, || self.files.roll(file, capacity))?;
+        let next = self.while_full(file, |writer| writer.files.roll(file, capacity))?;
+        self.blocks.resume(&*next.file, FILE_HEADER_LEN)?;
         self.current = Some(next);
         Ok(())
     }
 
     /// Nothing was synced yet, so the same bytes may be written to the same place once more.
-    fn write_group(&self, file: &OpenFile) -> Result<(), Failure> {
-        self.while_full(file.seq, || {
-            let mut slices = self.group.slices();
-            file.file.pwritev(&mut slices, u64::from(self.group.start))
-        })
+    fn write_out(&mut self) -> Result<(), Failure> {
+        if !self.blocks.is_dirty() {
+            return Ok(());
+        }
+        let file = self.current_file().clone();
+        self.while_full(file.seq, |writer| writer.blocks.write_out(&*file.file))
+    }
+
+    fn current_file(&self) -> &OpenFile {
+        let current = self.current.as_ref();
+        current.expect("the first item of a WAL is a roll")
     }
 
     /// Does `work` again and again while the disk is full.
-    fn while_full<T>(&self, file: u64, work: impl Fn() -> io::Result<T>) -> Result<T, Failure> {
+    fn while_full<T>(
+        &mut self,
+        file: u64,
+        mut work: impl FnMut(&mut Writer) -> io::Result<T>,
+    ) -> Result<T, Failure> {
         let mut told = false;
         loop {
-            match work() {
+            match work(self) {
                 Err(error) if is_full(&error) => {
                     if !std::mem::replace(&mut told, true) {
                         let path = self.files.path(file);
@@ -220,56 +262,6 @@ impl Writer {
         );
         (self.fatal)(&message);
         WalError::Failed(message.into())
-    }
-}
-
-impl Group {
-    fn add(&mut self, header: &RecordHeader, salt: u64, body: &[Bytes]) -> WalPos {
-        if self.pieces.is_empty() {
-            self.start = header.at.offset;
-        } else {
-            assert_eq!(header.at, self.end, "records of a group have no gap");
-        }
-        self.copy(&header.encode(salt));
-        for chunk in body {
-            if chunk.len() <= COPY_BYTES {
-                self.copy(chunk);
-            } else {
-                self.pieces.push(Piece::Shared(chunk.clone()));
-            }
-        }
-        self.end = WalPos {
-            file: header.at.file,
-            offset: header.end(),
-        };
-        let gap = header.body_len.next_multiple_of(ALIGN) - header.body_len;
-        self.copy(&[0; ALIGN as usize][..gap as usize]);
-        self.end
-    }
-
-    fn copy(&mut self, bytes: &[u8]) {
-        let start = self.copied.len();
-        self.copied.extend_from_slice(bytes);
-        let end = self.copied.len();
-        match self.pieces.last_mut() {
-            Some(Piece::Copied(range)) => range.end = end,
-            _ => self.pieces.push(Piece::Copied(start..end)),
-        }
-    }
-
-    fn slices(&self) -> Vec<IoSlice<'_>> {
-        let slices = self.pieces.iter().map(|piece| match piece {
-            Piece::Shared(bytes) => IoSlice::new(bytes),
-            Piece::Copied(range) => IoSlice::new(&self.copied[range.clone()]),
-        });
-        slices.collect()
-    }
-
-    fn clear(&mut self) {
-        self.copied.clear();
-        self.copied.shrink_to(1 << 20);
-        self.pieces.clear();
-        self.pieces.shrink_to(1 << 12);
     }
 }
 

@@ -53,9 +53,9 @@ async fn every_flipped_byte_of_a_durable_log_is_noticed() {
     }
     node.shutdown().await;
     let path = world.wal_file(1);
-    let bytes = world.disk.bytes(&path);
+    let end = node.wal_usage().durable.offset as usize;
     // The last record is the mark of the clean stop; everything before it was durable.
-    for offset in (0..bytes.len() - 64).step_by(7) {
+    for offset in (0..end - 64).step_by(7) {
         world.disk.flip(&path, offset);
         let refused = world.open().await.is_err();
         assert!(refused, "byte {offset}");
