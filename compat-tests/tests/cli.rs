@@ -18,7 +18,7 @@ struct Ended {
 }
 
 impl Ended {
-    fn of(mut command: Command, input: &str) -> Ended {
+    fn of(mut command: Command, input: impl AsRef<[u8]>) -> Ended {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -26,11 +26,7 @@ impl Ended {
             .spawn()
             .expect("the binary");
         // A command that has failed reads nothing.
-        let _ = child
-            .stdin
-            .take()
-            .expect("piped")
-            .write_all(input.as_bytes());
+        let _ = child.stdin.take().expect("piped").write_all(input.as_ref());
         let output = child.wait_with_output().expect("its end");
         Ended {
             ok: output.status.success(),
@@ -60,7 +56,7 @@ impl Cli {
         Cli(Weir::start().expect("a broker"))
     }
 
-    fn fed(&self, arguments: &[&str], input: &str) -> Ended {
+    fn fed(&self, arguments: &[&str], input: impl AsRef<[u8]>) -> Ended {
         let mut command = Command::new(find_binary().expect("the binary"));
         command
             .args(arguments)
@@ -194,6 +190,17 @@ fn text_and_bytes_come_back_as_they_went() {
         )
         .stdout;
     assert_eq!(read.lines().count(), 2, "{read}");
+    let bytes = weir.fed(&["topic", "produce", "t", "-p", "1"], b"\xff\xfe\n");
+    assert!(bytes.ok, "{}", bytes.stderr);
+    let read = weir.good(
+        &["topic", "consume", "t", "-p", "1", "--format", "json"],
+        "",
+    );
+    assert!(
+        read.stdout.contains(r#""value":{"base64":"//4="}"#),
+        "{}",
+        read.stdout
+    );
     let empty = weir.good(&["topic", "consume", "t", "--from", "100"], "");
     assert!(
         empty.stdout.is_empty() && empty.stderr.contains("--follow"),
@@ -464,6 +471,21 @@ fn rows_are_put_looked_up_scanned_and_deleted() {
         shown.stdout.starts_with("table orders: 10 rows, key int64"),
         "{}",
         shown.stdout
+    );
+    let row = "{\"item\":\"fig\",\"cents\":5}\n";
+    weir.good(&["topic", "produce", "orders", "--key", "7"], row);
+    let rows = weir.good(&["table", "get", "orders", "7"], "").lines();
+    assert_eq!(rows[0], json!({"key": 7, "item": "fig", "cents": 5}));
+    let read = weir
+        .good(&["topic", "consume", "orders", "--keys"], "")
+        .stdout;
+    assert!(read.contains(&format!("7\t{row}")), "{read}");
+    let typed = ["topic", "produce", "orders", "--key", "x"];
+    weir.bad(&typed, row, &["line 1", "\"x\" is not a 64-bit"]);
+    weir.bad(
+        &["table", "get", "orders", ""],
+        "",
+        &["empty key", "lookup"],
     );
     weir.bad(
         &["table", "put", "orders", "x", "{}"],

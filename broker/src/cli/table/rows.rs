@@ -61,6 +61,10 @@ pub struct DeleteArgs {
 /// A row that is not there is null, and the command's failure.
 pub async fn get(target: &Target, args: GetArgs) -> Result<(), CliError> {
     let http = target.http()?;
+    if args.keys.iter().any(String::is_empty) {
+        let reason = "an empty key cannot be looked up here; POST it to /v1/tables/TABLE/lookup";
+        return Err(CliError::Usage(reason.to_owned()));
+    }
     let mut missing = Vec::new();
     for key in &args.keys {
         match http.row(&args.table, &key_path(key)).await {

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 use weir_schema::framing::Part;
 
+use super::keys::Keys;
 use crate::cli::CliError;
 use crate::cli::output::{self, Format};
 use crate::cli::target::Target;
@@ -74,7 +75,12 @@ pub async fn run(target: &Target, args: ConsumeArgs) -> Result<(), CliError> {
         true => None,
         false => Some(SchemaCache::new(target.registry()?)),
     };
+    let shows_keys = args.keys || target.format == Format::Json;
     let mut printer = Printer {
+        table_keys: match shows_keys && !args.raw {
+            true => Keys::of(target, &args.topic).await?,
+            false => Keys::PLAIN,
+        },
         decoder: RecordDecoder::new(schemas),
         format: target.format,
         keys: args.keys,
@@ -151,6 +157,7 @@ async fn range(
 }
 
 struct Printer {
+    table_keys: Keys,
     decoder: RecordDecoder,
     format: Format,
     keys: bool,
@@ -169,17 +176,30 @@ impl Printer {
             let line = match self.format {
                 Format::Text if !self.keys => text(value),
                 Format::Text => {
-                    let key = self.decoder.decode(&record, Part::Key).await?;
+                    let key = self.key(&record).await?;
                     format!("{}\t{}", text(key), text(value))
                 }
                 Format::Json => {
-                    let key = self.decoder.decode(&record, Part::Key).await?;
+                    let key = self.key(&record).await?;
                     full(&record, key, value).to_string()
                 }
             };
             output::line(&line)?;
         }
         Ok(())
+    }
+}
+
+impl Printer {
+    async fn key(&mut self, record: &ReadRecord) -> Result<Option<Decoded>, CliError> {
+        let number = record
+            .key
+            .as_deref()
+            .and_then(|key| self.table_keys.number(key));
+        match number {
+            Some(number) => Ok(Some(Decoded::BySchema(number))),
+            None => Ok(self.decoder.decode(record, Part::Key).await?),
+        }
     }
 }
 

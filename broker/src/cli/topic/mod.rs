@@ -2,6 +2,7 @@
 
 mod admin;
 mod consume;
+mod keys;
 mod produce;
 mod rejects;
 

@@ -3,8 +3,8 @@
 use std::io::BufRead;
 
 use serde_json::{Value, json};
-use weir_tables::Partitioner;
 
+use super::keys::Keys;
 use crate::cli::CliError;
 use crate::cli::output::{self, Format};
 use crate::cli::target::Target;
@@ -52,13 +52,20 @@ impl ProduceArgs {
 pub async fn run(target: &Target, args: ProduceArgs) -> Result<(), CliError> {
     let mut client = target.client().await?;
     let mut topic = client.topic(&args.topic).await?;
-    if args.partition.is_none() && args.has_keys() {
-        topic.partitioner = partitioner(target, &args.topic).await?;
-    }
-    let lines = Lines::new(target, args).await?;
+    let keys = match (args.has_keys(), args.raw) {
+        (false, _) => Keys::PLAIN,
+        (true, false) => Keys::of(target, &args.topic).await?,
+        (true, true) => Keys::of(target, &args.topic).await?.raw(),
+    };
+    topic.partitioner = keys.partitioner;
+    let lines = Lines::new(target, args, keys).await?;
     let (mut records, mut bytes, mut written) = (Vec::new(), 0, 0);
-    for (number, line) in std::io::stdin().lock().lines().enumerate() {
-        let record = lines.record(&line?).map_err(|reason| CliError::Line {
+    for (number, line) in std::io::stdin().lock().split(b'\n').enumerate() {
+        let line = line.map_err(|source| CliError::Read {
+            path: "standard input".into(),
+            source,
+        })?;
+        let record = lines.record(&line).map_err(|reason| CliError::Line {
             line: number + 1,
             reason,
         })?;
@@ -91,19 +98,6 @@ pub async fn run(target: &Target, args: ProduceArgs) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Where the producers of a table put a key. Only the HTTP port knows it; other topics' keys lie where Java puts them.
-async fn partitioner(target: &Target, topic: &str) -> Result<Partitioner, CliError> {
-    let table = target.http()?.table(topic).await.unwrap_or_default();
-    let candidates = table["partitioner"]["candidates"].as_array();
-    let fits = |partitioner: &Partitioner| {
-        candidates.is_none_or(|words| words.iter().any(|word| word == partitioner.word()))
-    };
-    Ok(Partitioner::ALL
-        .into_iter()
-        .find(fits)
-        .unwrap_or(Partitioner::Murmur2))
-}
-
 /// The first refusal by its line in the input. A batch enters whole or not at all, so more may be missing than it.
 fn of_input(error: ClientError, before: usize) -> CliError {
     let ClientError::Records {
@@ -131,12 +125,13 @@ fn of_input(error: ClientError, before: usize) -> CliError {
 struct Lines {
     args: ProduceArgs,
     separator: Option<String>,
+    keys: Keys,
     key: Option<SubjectEncoder>,
     value: Option<SubjectEncoder>,
 }
 
 impl Lines {
-    async fn new(target: &Target, args: ProduceArgs) -> Result<Lines, CliError> {
+    async fn new(target: &Target, args: ProduceArgs, keys: Keys) -> Result<Lines, CliError> {
         let (mut key, mut value) = (None, None);
         if !args.raw {
             let schemas = SchemaCache::new(target.registry()?);
@@ -148,12 +143,29 @@ impl Lines {
         Ok(Lines {
             args,
             separator,
+            keys,
             key,
             value,
         })
     }
 
-    fn record(&self, line: &str) -> Result<NewRecord, String> {
+    /// Any bytes are a value, unless the line is to be understood.
+    fn record(&self, line: &[u8]) -> Result<NewRecord, String> {
+        let understood =
+            self.separator.is_some() || self.value.is_some() || self.args.key_field.is_some();
+        if understood {
+            let text = std::str::from_utf8(line).map_err(|_| "not UTF-8".to_owned())?;
+            return self.understood(text.strip_suffix('\r').unwrap_or(text));
+        }
+        let key = self.args.key.as_deref().map(Value::from);
+        Ok(NewRecord {
+            key: key.map(|key| self.encode_key(&key)).transpose()?,
+            value: Some(line.to_vec()),
+            partition: self.args.partition,
+        })
+    }
+
+    fn understood(&self, line: &str) -> Result<NewRecord, String> {
         let (before, text) = match &self.separator {
             None => (None, line),
             Some(separator) => {
@@ -191,7 +203,7 @@ impl Lines {
     /// A key that was typed is JSON where that is what the schema takes, else text.
     fn encode_key(&self, key: &Value) -> Result<Vec<u8>, String> {
         match &self.key {
-            None => Ok(output::cell(key).into_bytes()),
+            None => self.keys.encode(&output::cell(key)),
             Some(encoder) => encoder.encode(key).or_else(|error| {
                 let json = key
                     .as_str()
