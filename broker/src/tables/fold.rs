@@ -203,13 +203,18 @@ impl Folder {
 
     /// Ends the thread after the fold it is at, and writes the rows to disk.
     pub fn shutdown(&self) -> Result<(), StoreError> {
+        self.stop();
+        self.shared.tables.flush()
+    }
+
+    /// Ends the thread after the fold it is at. Blocks.
+    fn stop(&self) {
         self.shared.stop.store(true, Ordering::SeqCst);
         let thread = self.thread.lock().take();
         self.shared.work.notify_one();
         if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the thread that folds tables has panicked");
         }
-        self.shared.tables.flush()
     }
 
     fn start(&self) {
@@ -225,9 +230,9 @@ impl Folder {
 }
 
 impl Drop for Folder {
+    /// Not left to itself: RocksDB must not be closed by a thread that outlives the process's end.
     fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::SeqCst);
-        self.shared.work.notify_one();
+        self.stop();
     }
 }
 
