@@ -277,6 +277,9 @@ async fn open_raft(
 
 /// What every shard of a node is started with.
 struct ShardStart<'a> {
+#[cfg(test)]
+mod tests;
+
     raft: &'a weir_raft::Node,
     clock: &'a Arc<dyn Clock>,
     partitions: &'a Arc<Partitions>,
@@ -299,7 +302,8 @@ async fn start_shard(
         schemas: Some(start.schemas.clone()),
         metadata,
     };
-    let machine = Machine::new(host.clone(), start.partitions.clone(), folds);
+    let blocks = Arc::new(WalBlocks(start.raft.clone()));
+    let machine = Machine::new(host.clone(), start.partitions.clone(), folds, blocks);
     host.started(start.raft.start_shard(id, Box::new(machine)).await?);
     tokio::spawn(proposer::run(
         host.clone(),

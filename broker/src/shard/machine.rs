@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use smallvec::SmallVec;
-use weir_log::{BatchHeader, Extent, PartitionLog, Pos};
+use weir_log::{BatchHeader, BlockReader, Extent, PartitionLog, Pos, ReadRequest};
 use weir_raft::{Committed, Index, Outcome, StateMachine};
 
 use super::entry::{AppendItem, AttachItem, Body, Entry, HEADER_LEN, PartitionId, Role, TrimItem};
@@ -44,10 +44,15 @@ impl Folds {
     }
 }
 
+/// Bytes that are read at a time where a partition is folded again.
+const FOLD_AGAIN_BYTES: usize = 1 << 20;
+
 pub struct Machine {
     shard: Arc<ShardHost>,
     partitions: Arc<Partitions>,
     folds: Folds,
+    /// Reads records back where a restored partition is folded again.
+    blocks: Arc<dyn BlockReader + Send + Sync>,
     /// The greatest time of any entry so far; expiry goes by it.
     time_ms: i64,
     /// Partitions whose readers are woken after this run of applies.
@@ -56,11 +61,17 @@ pub struct Machine {
 }
 
 impl Machine {
-    pub fn new(shard: Arc<ShardHost>, partitions: Arc<Partitions>, folds: Folds) -> Machine {
+    pub fn new(
+        shard: Arc<ShardHost>,
+        partitions: Arc<Partitions>,
+        folds: Folds,
+        blocks: Arc<dyn BlockReader + Send + Sync>,
+    ) -> Machine {
         Machine {
             shard,
             partitions,
             folds,
+            blocks,
             time_ms: 0,
             touched: Vec::new(),
             membership_changed: false,
@@ -141,6 +152,34 @@ impl Machine {
         for (header, batch) in headers.iter().zip(batches) {
             fold.apply(partition.id, header, batch, self.time_ms);
         }
+    }
+
+    /// Folds all records of a partition whose log was restored. Blocks.
+    fn fold_again(&self, partition: &Partition) -> Result<(), String> {
+        let Some(fold) = self.folds.of(partition.role) else {
+            return Ok(());
+        };
+        let upper = partition.high_watermark();
+        let mut from = partition.log_start_offset();
+        while from < upper {
+            let request = ReadRequest {
+                from,
+                upper,
+                max_bytes: FOLD_AGAIN_BYTES,
+                at_least_one: true,
+            };
+            let plan = partition.plan_read(&request);
+            let plan = plan.map_err(|error| error.to_string())?;
+            let blocks = plan.run(&*self.blocks);
+            for bytes in blocks.map_err(|error| error.to_string())? {
+                for batch in weir_log::batches(&bytes) {
+                    let (header, range) = batch.map_err(|error| error.to_string())?;
+                    fold.apply(partition.id, &header, &bytes.slice(range), self.time_ms);
+                    from = header.last_offset() + 1;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn attach(&mut self, items: Vec<AttachItem>) {
@@ -250,6 +289,9 @@ impl StateMachine for Machine {
         self.shard.saw_time(restored.time_ms);
         for partition in self.partitions.of_shard(&self.shard) {
             self.partitions.remove(partition.id);
+            if let Some(fold) = self.folds.of(partition.role) {
+                fold.detach(partition.id);
+            }
         }
         for item in restored.partitions {
             let partition = Partition::new(
@@ -259,6 +301,7 @@ impl StateMachine for Machine {
                 self.shard.clone(),
                 item.log,
             );
+            self.fold_again(&partition)?;
             self.partitions.insert(Arc::new(partition));
         }
         if let Some(metadata) = &self.folds.metadata {
