@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
 use weir_log::BlockReader;
 use weir_raft::NodeId;
 
@@ -20,6 +21,7 @@ use crate::registry::SchemaRegistry;
 use crate::rejects::Rejects;
 use crate::shard::entry::PartitionId;
 use crate::shard::host::{Partitions, ShardHost};
+use crate::space::Space;
 use crate::tables::hub::TableHub;
 use crate::topic::{TopicView, TopicViews};
 
@@ -45,6 +47,9 @@ pub struct Broker {
     pub registry: Arc<SchemaRegistry>,
     pub tables: Arc<TableHub>,
     pub rejects: Rejects,
+    pub space: Arc<Space>,
+    /// Cancelled when the node stops: what waits for others, or for records to come, is answered then.
+    pub stopping: CancellationToken,
     topics: TopicViews,
 }
 
@@ -63,6 +68,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     pub registry: Arc<SchemaRegistry>,
     pub tables: Arc<TableHub>,
+    pub space: Arc<Space>,
+    pub stopping: CancellationToken,
 }
 
 impl Broker {
@@ -81,6 +88,8 @@ impl Broker {
             metrics,
             registry,
             tables,
+            space,
+            stopping,
         } = parts;
         Broker {
             broker_id,
@@ -96,6 +105,8 @@ impl Broker {
             metrics,
             registry,
             tables,
+            space,
+            stopping,
             fetch_sessions: FetchSessions::default(),
             producer_ids: ProducerIds::default(),
             rejects: Rejects::default(),

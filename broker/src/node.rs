@@ -20,6 +20,7 @@ use weir_tables::Budget;
 
 use crate::broker::{Broker, Parts};
 use crate::clock::{Clock, SystemClock};
+use crate::connections::{Connections, Descriptors};
 use crate::groups::{GroupStore, Groups};
 use crate::http;
 use crate::identity::{Identity, IdentityError};
@@ -43,6 +44,7 @@ use crate::shard::entry::Body;
 use crate::shard::host::{Partitions, ShardHost};
 use crate::shard::machine::{Folds, Machine};
 use crate::shard::{proposer, reconcile};
+use crate::space::{Space, Usage};
 use crate::tables::design::Designer;
 use crate::tables::hub::{self, TableHub};
 use crate::tables::source::PartitionSource;
@@ -55,6 +57,9 @@ const LISTENER: &str = "PLAINTEXT";
 const TABLE_CACHE_BYTES: usize = 256 << 20;
 /// Rows that wait to be written, for all shards.
 const TABLE_WRITE_BUFFER_BYTES: usize = 64 << 20;
+
+/// The least size of a file of the write-ahead log.
+const MIN_WAL_FILE_BYTES: u32 = 1 << 20;
 
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
@@ -143,7 +148,10 @@ impl Node {
         let bound = listeners.addresses().kafka;
         options.describe_node(bound.first().map_or(0, |address| address.port()));
         let metrics = Arc::new(Metrics::default());
+        let descriptors = Descriptors::of_process();
         let raft = open_raft(&options, &identity, &metrics).await?;
+        let space = space(&options, &raft, &metrics);
+        let stop = CancellationToken::new();
 
         let fold = MetaFold::default();
         let partitions = Arc::new(Partitions::default());
@@ -195,7 +203,8 @@ impl Node {
         };
         let tables = Arc::new(TableHub::new(hub::Parts {
             dir: options.data_dir.join("tables"),
-            budget: Budget::new(TABLE_CACHE_BYTES, TABLE_WRITE_BUFFER_BYTES),
+            budget: Budget::new(TABLE_CACHE_BYTES, TABLE_WRITE_BUFFER_BYTES)
+                .with_open_files(descriptors.own / 2 / (shards.len() - 1).max(1)),
             meta: meta.clone(),
             partitions: partitions.clone(),
             schemas: schemas.clone(),
@@ -226,11 +235,19 @@ impl Node {
             metrics,
             registry: Arc::new(SchemaRegistry::new(schemas)),
             tables,
+            space,
+            stopping: stop.clone(),
         }));
         let addresses = listeners.addresses();
-        let stop = CancellationToken::new();
         tokio::spawn(broker.tables.clone().run(stop.clone()));
-        let serving = serve(&broker, listeners, &options, &stop, edge);
+        let serving = serve(
+            &broker,
+            listeners,
+            &options,
+            descriptors.clients,
+            &stop,
+            edge,
+        );
         Ok(Node {
             broker,
             raft,
@@ -260,6 +277,9 @@ impl Node {
     }
 }
 
+#[cfg(test)]
+mod tests;
+
 async fn open_raft(
     options: &Options,
     identity: &Identity,
@@ -267,7 +287,7 @@ async fn open_raft(
 ) -> Result<weir_raft::Node, NodeError> {
     let mut config = NodeConfig::new(options.data_dir.join("raft"), NodeId(identity.incarnation));
     config.wal = WalConfig {
-        file_bytes: options.wal_file_bytes,
+        file_bytes: wal_file_bytes(options),
         budget_bytes: options.wal_budget_bytes,
         ..WalConfig::default()
     };
@@ -275,11 +295,49 @@ async fn open_raft(
     Ok(weir_raft::Node::open(config, Env::real(Arc::new(NoPeers)), observer).await?)
 }
 
+/// A file is a small part of the budget, so that the budget can be met.
+fn wal_file_bytes(options: &Options) -> u32 {
+    let part = u32::try_from(options.wal_budget_bytes / 8).unwrap_or(u32::MAX);
+    options.wal_file_bytes.min(part.max(MIN_WAL_FILE_BYTES))
+}
+
+fn space(options: &Options, raft: &weir_raft::Node, metrics: &Metrics) -> Arc<Space> {
+    let (raft, dir) = (raft.clone(), options.data_dir.clone());
+    let measure = move || {
+        let wal = raft.wal_usage();
+        Usage {
+            wal_bytes: wal.live_bytes,
+            wal_budget_bytes: wal.budget_bytes,
+            disk_free_bytes: rustix::fs::statvfs(&dir)
+                .ok()
+                .map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
+        }
+    };
+    Space::new(
+        Box::new(measure),
+        options.disk_reserve_bytes,
+        metrics.throttled_seconds.clone(),
+    )
+}
+
+/// As many as the setting `max.connections` and the process's limits allow.
+fn connections(broker: &Arc<Broker>, clients: usize) -> Arc<Connections> {
+    let broker = Arc::downgrade(broker);
+    let setting = move || {
+        let Some(broker) = broker.upgrade() else {
+            return 0;
+        };
+        let limit = broker
+            .admin
+            .layers(&broker.meta.read())
+            .broker_int("max.connections");
+        usize::try_from(limit).unwrap_or(0)
+    };
+    Connections::new(clients, Box::new(setting))
+}
+
 /// What every shard of a node is started with.
 struct ShardStart<'a> {
-#[cfg(test)]
-mod tests;
-
     raft: &'a weir_raft::Node,
     clock: &'a Arc<dyn Clock>,
     partitions: &'a Arc<Partitions>,
@@ -404,13 +462,16 @@ fn serve(
     broker: &Arc<Broker>,
     listeners: Listeners,
     options: &Options,
+    clients: usize,
     stop: &CancellationToken,
     edge: &Handle,
 ) -> Vec<tokio::task::JoinHandle<()>> {
+    let connections = connections(broker, clients);
     let server = Server::new(
         Dispatch::new(broker.clone()),
         Limits::default(),
         options.request_bytes,
+        connections.clone(),
     );
     let http = crate::http::router(broker);
     let cluster_id = broker
@@ -425,10 +486,16 @@ fn serve(
     );
     vec![
         tokio::spawn(server.serve(listeners.kafka, stop.clone())),
-        edge.spawn(http::server::serve(listeners.http, http, stop.clone())),
+        edge.spawn(http::server::serve(
+            listeners.http,
+            http,
+            connections.clone(),
+            stop.clone(),
+        )),
         edge.spawn(http::server::serve(
             listeners.registry,
             registry,
+            connections,
             stop.clone(),
         )),
     ]

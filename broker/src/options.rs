@@ -20,8 +20,10 @@ pub struct Options {
     /// Bytes of recent records kept in memory for readers, over all shards.
     pub tail_bytes: usize,
     pub wal_file_bytes: u32,
-    /// Bytes that the WAL may take; above it producers are throttled.
+    /// Bytes that the WAL may take; near it producers are slowed down, at it records are refused.
     pub wal_budget_bytes: u64,
+    /// Bytes of the data directory's file system that records leave free.
+    pub disk_reserve_bytes: u64,
     /// Bytes of requests that all connections may hold at once.
     pub request_bytes: usize,
     /// Broker settings of this node, by Kafka's names.
@@ -42,6 +44,8 @@ impl Default for Options {
             tail_bytes: 16 << 20,
             wal_file_bytes: 256 << 20,
             wal_budget_bytes: 64 << 30,
+            // As much as the log's next file takes.
+            disk_reserve_bytes: 256 << 20,
             request_bytes: 256 << 20,
             settings: std::collections::BTreeMap::new(),
         }

@@ -39,9 +39,12 @@ pub struct NodeArgs {
     /// Megabytes of recent records kept in memory for readers [default: 16]
     #[arg(long, env = "WEIR_TAIL_MB", value_name = "MB")]
     tail_mb: Option<usize>,
-    /// Gigabytes that the write-ahead log may take before producers are throttled [default: 64]
-    #[arg(long, env = "WEIR_WAL_BUDGET_GB", value_name = "GB")]
-    wal_budget_gb: Option<NonZeroU64>,
+    /// Megabytes that the write-ahead log may take; producers are slowed down near it, and refused at it [default: 65536]
+    #[arg(long, env = "WEIR_WAL_BUDGET_MB", value_name = "MB")]
+    wal_budget_mb: Option<NonZeroU64>,
+    /// Megabytes of the data directory's file system that records leave free [default: 256]
+    #[arg(long, env = "WEIR_DISK_RESERVE_MB", value_name = "MB")]
+    disk_reserve_mb: Option<u64>,
     /// Kafka broker settings of this node, as a table in the file
     #[arg(skip)]
     settings: BTreeMap<String, toml::Value>,
@@ -84,9 +87,11 @@ impl NodeArgs {
             rack: self.rack.or(base.rack),
             data_shards: self.data_shards.unwrap_or(base.data_shards),
             tail_bytes: self.tail_mb.map_or(base.tail_bytes, |mb| mb << 20),
-            wal_budget_bytes: self
-                .wal_budget_gb
-                .map_or(base.wal_budget_bytes, |gb| gb.get() << 30),
+            wal_budget_bytes: megabytes(
+                self.wal_budget_mb.map(NonZeroU64::get),
+                base.wal_budget_bytes,
+            ),
+            disk_reserve_bytes: megabytes(self.disk_reserve_mb, base.disk_reserve_bytes),
             ..base
         };
         options.settings.extend(
@@ -96,6 +101,10 @@ impl NodeArgs {
         );
         options
     }
+}
+
+fn megabytes(given: Option<u64>, base_bytes: u64) -> u64 {
+    given.map_or(base_bytes, |mb| mb.saturating_mul(1 << 20))
 }
 
 /// A TOML value as Kafka's settings are written.
@@ -175,6 +184,6 @@ mod tests {
             ..Options::default()
         };
         assert_eq!(format!("{options:?}"), format!("{defaults:?}"));
-        assert!(options.kafka_advertise.is_some() && options.settings.len() == 2);
+        assert!(options.kafka_advertise.is_some() && options.settings.len() == 3);
     }
 }

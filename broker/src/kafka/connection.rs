@@ -4,7 +4,8 @@
 //! No request costs a task or a channel: handlers' futures are polled here, each when it is woken, so a long poll at
 //! the front delays answers (Kafka's order) and never the start of what follows it. What is in flight is bounded in
 //! number and bytes; past a bound the socket is left unread, and TCP holds the client back. Replies that are ready
-//! together leave in one vectored write.
+//! together leave in one vectored write. A handler may ask that the client be held back (KIP-219): its answer goes out
+//! at once, and the socket is left unread for that time.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -120,6 +121,8 @@ pub struct Connection<B: 'static> {
     outbox: Outbox,
     patience: Patience,
     timer: Pin<Box<Sleep>>,
+    /// The client is held back: until then nothing is read from it and nothing of it started.
+    held_until: Option<Instant>,
     shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Set once no further request is started; the connection ends when what is in flight is answered.
     ending: Option<End>,
@@ -144,6 +147,7 @@ impl<B: Send + Sync> Connection<B> {
             in_flight_bytes: 0,
             outbox: Outbox::default(),
             overdraft: None,
+            held_until: None,
             ending: None,
             stream,
             session,
@@ -199,6 +203,7 @@ impl<B: Send + Sync> Connection<B> {
             };
             collected = true;
             self.in_flight_bytes -= answered.request_bytes;
+            self.hold();
             match answered.reply {
                 Reply::Segments(segments) => self.outbox.push(segments),
                 Reply::None => {}
@@ -211,6 +216,18 @@ impl<B: Send + Sync> Connection<B> {
             }
         }
         collected
+    }
+
+    /// Holds the client back for as long as the handler of an answered request wants.
+    fn hold(&mut self) {
+        let Some(wait) = self.session.take_hold() else {
+            return;
+        };
+        let until = Instant::now() + wait;
+        self.held_until = self.held_until.max(Some(until));
+        if self.ending.is_none() && until < self.timer.deadline() {
+            self.timer.as_mut().reset(until);
+        }
     }
 
     fn flush(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
@@ -237,6 +254,7 @@ impl<B: Send + Sync> Connection<B> {
     /// Whether the bounds allow another request to start.
     fn may_start(&self) -> bool {
         self.ending.is_none()
+            && self.held_until.is_none()
             && self.in_flight.len() < self.limits.max_in_flight
             && self.in_flight_bytes < self.limits.max_in_flight_bytes
             && self.outbox.len_bytes() < self.limits.max_unsent_bytes
@@ -337,6 +355,7 @@ impl<B: Send + Sync> Connection<B> {
             });
         }
         let now = Instant::now();
+        self.held_until = self.held_until.filter(|until| now < *until);
         let owed = Owed {
             answers: !self.in_flight.is_empty(),
             unsent: !self.outbox.is_empty(),
@@ -344,7 +363,8 @@ impl<B: Send + Sync> Connection<B> {
         };
         match self.patience.check(&self.limits, now, owed) {
             Ok(next) => {
-                self.timer.as_mut().reset(next);
+                let due = self.held_until.map_or(next, |until| until.min(next));
+                self.timer.as_mut().reset(due);
                 None
             }
             Err(end) => Some(end),

@@ -11,6 +11,7 @@ use kafka_protocol::messages::join_group_response::JoinGroupResponseMember;
 use kafka_protocol::messages::{ApiKey, JoinGroupRequest, JoinGroupResponse};
 
 use super::group_wire::{code, java_address, kept, kept_bytes, kept_nullable, wire, wire_nullable};
+use super::patience::unless_stopping;
 use super::{Api, Session};
 use crate::broker::Broker;
 use crate::groups::GroupError;
@@ -33,9 +34,10 @@ impl Api for JoinGroup {
         request: JoinGroupRequest,
     ) -> impl Future<Output = JoinGroupResponse> + Send + 'static {
         let started = start(broker, session, version, &request);
+        let stopping = broker.stopping.clone();
         async move {
             let answered = match started {
-                Ok(waiting) => waiting.await.ok(),
+                Ok(waiting) => unless_stopping(&stopping, waiting).await,
                 Err(refused) => Some(refused),
             };
             let gone = || JoinAnswer::refused(GroupError::NotCoordinator, "");

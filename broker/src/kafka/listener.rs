@@ -10,7 +10,7 @@ use futures::FutureExt;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::budget::ByteBudget;
@@ -18,14 +18,12 @@ use super::connection::{Connection, End, Limits};
 use super::dispatch::Dispatch;
 use super::log_limit::LogLimit;
 use super::session::Session;
+use crate::connections::Connections;
 
-/// After a failed accept (no file descriptor is left, say): long enough for one to come free, short for a client.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// With port 0, how often a port is sought that is free on every address.
 const FREE_PORT_ATTEMPTS: usize = 16;
 
 static FAULTS: LogLimit = LogLimit::new(5, Duration::from_secs(10));
-static ACCEPT_FAILURES: LogLimit = LogLimit::new(1, Duration::from_secs(10));
 
 /// Why an address cannot be listened on, and the way out.
 #[derive(Debug, Error)]
@@ -133,15 +131,22 @@ pub struct Server<B: 'static> {
     dispatch: Arc<Dispatch<B>>,
     limits: Limits,
     budget: Arc<ByteBudget>,
+    connections: Arc<Connections>,
 }
 
 impl<B: Send + Sync + 'static> Server<B> {
     /// `max_request_bytes` bounds the bytes of requests in flight, over all connections.
-    pub fn new(dispatch: Dispatch<B>, limits: Limits, max_request_bytes: usize) -> Arc<Self> {
+    pub fn new(
+        dispatch: Dispatch<B>,
+        limits: Limits,
+        max_request_bytes: usize,
+        connections: Arc<Connections>,
+    ) -> Arc<Self> {
         Arc::new(Server {
             dispatch: Arc::new(dispatch),
             limits,
             budget: ByteBudget::new(max_request_bytes),
+            connections,
         })
     }
 
@@ -169,12 +174,13 @@ impl<B: Send + Sync + 'static> Server<B> {
                 biased;
                 () = shutdown.cancelled() => break,
                 Some(_) = connections.join_next(), if !connections.is_empty() => {}
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, peer)) => {
-                        connections.spawn(self.clone().serve_client(stream, peer, shutdown.clone()));
-                    }
-                    Err(error) => pause_after(&error).await,
-                },
+                (stream, peer, seat) = self.connections.accept(&listener) => {
+                    let serving = self.clone().serve_client(stream, peer, shutdown.clone());
+                    connections.spawn(async move {
+                        serving.await;
+                        drop(seat);
+                    });
+                }
             }
         }
         drop(listener);
@@ -225,20 +231,6 @@ fn report(peer: SocketAddr, end: &End) {
     } else if let Some(suppressed) = FAULTS.permit(Instant::now()) {
         tracing::warn!(client = %peer, reason = %end, suppressed, "connection closed");
     }
-}
-
-async fn pause_after(error: &io::Error) {
-    // The client that gave up, not this broker, has a problem.
-    if matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
-    ) {
-        return;
-    }
-    if let Some(suppressed) = ACCEPT_FAILURES.permit(Instant::now()) {
-        tracing::warn!(%error, suppressed, "cannot accept connections for the moment");
-    }
-    sleep(ACCEPT_PAUSE).await;
 }
 
 #[cfg(test)]

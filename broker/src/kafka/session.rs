@@ -1,7 +1,9 @@
 //! What is known about the client at the other end of one connection.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -19,6 +21,8 @@ pub struct Session {
     local: SocketAddr,
     client_id: Mutex<Arc<str>>,
     software: OnceLock<ClientSoftware>,
+    /// For how long the client is to be held back, in microseconds.
+    hold_micros: AtomicU64,
 }
 
 impl Session {
@@ -28,6 +32,7 @@ impl Session {
             local: canonical(local),
             client_id: Mutex::new(Arc::from("")),
             software: OnceLock::new(),
+            hold_micros: AtomicU64::new(0),
         }
     }
 
@@ -55,6 +60,21 @@ impl Session {
     /// Kept from the first ApiVersions request on; later ones change nothing.
     pub fn set_software(&self, software: ClientSoftware) {
         let _ = self.software.set(software);
+    }
+
+    /// Has the client wait: nothing more is read from it for so long once the request is answered (KIP-219).
+    pub fn hold_back(&self, wait: Duration) {
+        let micros = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX);
+        self.hold_micros.fetch_max(micros, Ordering::AcqRel);
+    }
+
+    /// The longest wait that was asked for since this was asked last.
+    pub(super) fn take_hold(&self) -> Option<Duration> {
+        if self.hold_micros.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        let micros = self.hold_micros.swap(0, Ordering::AcqRel);
+        Some(Duration::from_micros(micros))
     }
 
     /// Takes note of a request header's client id; bytes that are not UTF-8 are replaced.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use kafka_protocol::messages::{ApiKey, SyncGroupRequest, SyncGroupResponse};
 
 use super::group_wire::{code, kept, kept_bytes, kept_nullable, wire_nullable};
+use super::patience::unless_stopping;
 use super::{Api, Session};
 use crate::broker::Broker;
 use crate::groups::GroupError;
@@ -28,9 +29,12 @@ impl Api for SyncGroup {
         request: SyncGroupRequest,
     ) -> impl Future<Output = SyncGroupResponse> + Send + 'static {
         let started = start(broker, version, &request);
+        let stopping = broker.stopping.clone();
         async move {
             let answered = match started {
-                Ok(waiting) => waiting.await.map_err(|_| GroupError::NotCoordinator),
+                Ok(waiting) => unless_stopping(&stopping, waiting)
+                    .await
+                    .ok_or(GroupError::NotCoordinator),
                 Err(error) => Err(error),
             };
             answer(answered.unwrap_or_else(SyncAnswer::refused))

@@ -19,6 +19,7 @@ use super::connection::Limits;
 use super::dispatch::{Dispatch, Entry, Reply, ReplyFuture, RequestHead, encode, framed};
 use super::listener::{Server, bind};
 use super::session::Session;
+use crate::connections::Connections;
 
 /// Longer than anything takes that is going to happen.
 pub const SOON: Duration = Duration::from_secs(10);
@@ -37,6 +38,9 @@ pub const SLOW: ApiKey = ApiKey::Heartbeat;
 pub const BIG: ApiKey = ApiKey::Fetch;
 /// Answers nothing.
 pub const SILENT: ApiKey = ApiKey::Produce;
+/// Echoes at once, and has its client held back for [`HOLD`].
+pub const HOLDS: ApiKey = ApiKey::InitProducerId;
+pub const HOLD: Duration = Duration::from_millis(300);
 /// Panics in its ordered stage.
 pub const PANICS: ApiKey = ApiKey::DescribeCluster;
 /// Panics in its response stage.
@@ -74,6 +78,11 @@ pub static STAND_INS: &[Entry<Stage>] = &[
         }))
     }),
     Entry::custom(ApiKey::ApiVersions, 0..=4, start_api_versions),
+    Entry::custom(HOLDS, 0..=1, |stage, session, head, body| {
+        stage.started.lock().push(head.correlation_id);
+        session.hold_back(HOLD);
+        Ok(echo(head, body))
+    }),
     Entry::custom(PANICS, 0..=2, |_, _, _, _| {
         panic!("the ordered stage fails, as it should")
     }),
@@ -120,6 +129,7 @@ impl Rig {
             Dispatch::over(stage.clone(), STAND_INS),
             limits,
             max_request_bytes,
+            Connections::new(1000, Box::new(|| 1000)),
         );
         let listeners = bind("127.0.0.1:0", "--kafka-listen").await.unwrap();
         let address = listeners[0].local_addr().unwrap();

@@ -56,6 +56,8 @@ pub const BROKER_SETTINGS: &[Setting] = &[
         "Default of the topic setting message.timestamp.type."),
     setting("connections.max.idle.ms", Kind::Long, Some("600000"), Check::Any, false,
         "How long an idle connection is kept."),
+    setting("max.connections", Kind::Int, Some("2147483647"), Check::AtLeast(0), true,
+        "Clients that may be connected at once, of Kafka and HTTP together; the limit on open files counts too."),
     setting("log.retention.hours", Kind::Int, Some("168"), Check::Any, false,
         "Default of the topic setting retention.ms, in hours."),
     setting("producer.id.expiration.ms", Kind::Int, Some("86400000"), Check::AtLeast(1), true,

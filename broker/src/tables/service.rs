@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use tokio::time::Instant;
 use uuid::Uuid;
 use weir_log::{BatchBuilder, Codec, ProduceRules};
 use weir_schema::framing::Part;
 use weir_tables::Candidates;
 
 use super::OpenTable;
-use super::admit::{Admission, TableRules};
+use super::admit::{Admission as TableAdmission, TableRules};
 use super::create::create;
 use super::design::{candidates, partitioner_set};
 use super::hub::TableHere;
@@ -25,6 +26,7 @@ use crate::partition::Partition;
 use crate::shard::entry::PartitionId;
 use crate::shard::host::append;
 use crate::shard::proposer::AppendError;
+use crate::space::Admission;
 
 /// How long a read waits for the rows, and a write for its outcome.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -145,9 +147,9 @@ impl BrokerTables {
             max_lag: view.max_table_lag(),
         };
         match table.admit(bucket, &batch) {
-            Ok(Admission::Accepted) | Ok(Admission::Narrow(_)) => {}
-            Ok(Admission::Lag { records }) => return Err(WriteError::Lag { records }),
-            Ok(Admission::Refused(mut refusals)) => {
+            Ok(TableAdmission::Accepted) | Ok(TableAdmission::Narrow(_)) => {}
+            Ok(TableAdmission::Lag { records }) => return Err(WriteError::Lag { records }),
+            Ok(TableAdmission::Refused(mut refusals)) => {
                 let refusal = refusals.swap_remove(0).refusal;
                 return Err(WriteError::Refused(Box::new(refusal)));
             }
@@ -250,10 +252,19 @@ impl TableService for BrokerTables {
         record: RowRecord,
     ) -> BoxFuture<'a, Result<Written, WriteError>> {
         Box::pin(async move {
+            let bytes = record.key.bytes.len() + record.value.as_ref().map_or(0, Vec::len);
+            let wait = match self.0.space.admit(bytes, Instant::now()) {
+                Admission::Free => Duration::ZERO,
+                Admission::Slowed(wait) => wait,
+                Admission::Refused(refused) => return Err(WriteError::NoSpace(refused)),
+            };
             let write = self.write_record(table, record);
-            tokio::time::timeout(PATIENCE, write)
+            let written = tokio::time::timeout(PATIENCE, write)
                 .await
-                .unwrap_or(Err(WriteError::Unknown))
+                .unwrap_or(Err(WriteError::Unknown));
+            // Who is held back waits for the answer: there is no other way to say so over HTTP.
+            tokio::time::sleep(wait).await;
+            written
         })
     }
 

@@ -109,15 +109,12 @@ impl Files {
         self.shared.open.read().keys().next().copied().unwrap_or(1)
     }
 
-    /// Number of files and the bytes that they take.
-    pub fn usage(&self) -> (usize, u64) {
+    /// Number of files, and the bytes that they take up to `end`.
+    pub fn usage(&self, end: WalPos) -> (usize, u64) {
         let open = self.shared.open.read();
-        let newest = open.keys().last().copied();
-        let bytes = open.values().map(|file| match file.file.size() {
-            Ok(len) if Some(file.seq) == newest => len,
-            _ => u64::from(file.capacity),
-        });
-        (open.len(), bytes.sum())
+        let before = open.values().filter(|file| file.seq < end.file);
+        let bytes: u64 = before.map(|file| u64::from(file.capacity)).sum();
+        (open.len(), bytes + u64::from(end.offset))
     }
 
     /// The file `seq`, ready to be written: the prepared one, or else a new one that grows.

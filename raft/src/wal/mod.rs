@@ -63,7 +63,7 @@ impl Default for WalConfig {
 /// How much disk the WAL takes. This crate only counts: its caller throttles and retires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WalUsage {
-    /// Bytes of all files from the oldest one that is still needed.
+    /// Bytes from the start of the oldest file that is still needed up to the end of what was handed to the writer.
     pub live_bytes: u64,
     pub budget_bytes: u64,
     pub files: usize,
@@ -201,13 +201,14 @@ impl Wal {
     }
 
     pub fn usage(&self) -> WalUsage {
-        let (files, live_bytes) = self.files.usage();
+        let submitted = self.queue.submitted();
+        let (files, live_bytes) = self.files.usage(submitted);
         WalUsage {
             live_bytes,
             budget_bytes: self.config.budget_bytes,
             files,
             durable: self.durable(),
-            submitted: self.queue.submitted(),
+            submitted,
         }
     }
 

@@ -12,6 +12,8 @@ pub struct Budget {
     block_cache: Cache,
     write_buffers: WriteBufferManager,
     write_buffer_bytes: usize,
+    /// Of one shard; -1 is no limit.
+    open_files: i32,
 }
 
 impl Budget {
@@ -21,7 +23,14 @@ impl Budget {
             block_cache: Cache::new_hyper_clock_cache(block_cache_bytes, 0),
             write_buffers: WriteBufferManager::new_write_buffer_manager(write_buffer_bytes, false),
             write_buffer_bytes,
+            open_files: -1,
         }
+    }
+
+    /// Lets each shard keep so many files open.
+    pub fn with_open_files(self, count: usize) -> Self {
+        let open_files = i32::try_from(count).unwrap_or(i32::MAX);
+        Self { open_files, ..self }
     }
 
     /// Bytes of blocks in memory, and bytes of rows that wait to be flushed.
@@ -45,6 +54,7 @@ impl Budget {
             DBCompressionType::Lz4,
         ]);
         options.set_max_background_jobs(2);
+        options.set_max_open_files(self.open_files);
         options.set_bytes_per_sync(1 << 20);
         options
     }

@@ -168,6 +168,11 @@ impl From<WriteError> for ApiError {
                 let hint = "send less for a while; `table.max.lag.records` is the limit";
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "lag", &error, hint).retry_after(1)
             }
+            WriteError::NoSpace(_) => {
+                let hint =
+                    "deletions of topics go on; the operator can make room as the message says";
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "no_space", &error, hint).retry_after(1)
+            }
             WriteError::NoLeader { .. } => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "no_leader",

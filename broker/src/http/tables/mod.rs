@@ -35,6 +35,7 @@ use weir_tables::RecordKey;
 pub use create::{CreateError, NewTable};
 pub use error::ApiError;
 
+use crate::space::NoSpace;
 use crate::tables::OpenTable;
 
 /// Largest body of a lookup, and of a row that is put.
@@ -116,6 +117,8 @@ pub enum WriteError {
     /// The table's rows lag too far behind its log.
     #[error("the table is {records} records behind")]
     Lag { records: i64 },
+    #[error("there is no space for records: {0}")]
+    NoSpace(NoSpace),
     #[error("no node leads partition {partition} now")]
     NoLeader { partition: u32 },
     /// It may have been written, and may yet be.

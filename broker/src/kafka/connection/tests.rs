@@ -50,6 +50,37 @@ async fn many_requests_in_one_segment_are_each_answered() {
     rig.check_unharmed().await;
 }
 
+#[tokio::test]
+async fn a_client_that_is_held_back_has_its_answer_at_once_and_waits_for_the_next() {
+    let rig = Rig::start().await;
+    let (mut held, mut other) = (rig.client().await, rig.client().await);
+    let started = Instant::now();
+    // No transactional id, and a timeout.
+    held.send(HOLDS, 0, 1, &[0xff, 0xff, 0, 0, 0, 0]).await;
+    assert_eq!(held.receive().await.correlation_id, 1);
+    assert!(started.elapsed() < HOLD, "the answer itself does not wait");
+    held.send(ECHO, 0, 2, &empty_array()).await;
+    other.send(ECHO, 0, 3, &empty_array()).await;
+    assert_eq!(other.receive().await.correlation_id, 3);
+    assert!(started.elapsed() < HOLD, "others do not wait");
+    assert_eq!(held.receive().await.correlation_id, 2);
+    assert!(started.elapsed() >= HOLD, "the next request waits");
+    drop((held, other));
+    rig.check_unharmed().await;
+}
+
+#[tokio::test]
+async fn a_client_that_is_held_back_does_not_hold_up_the_stop() {
+    let rig = Rig::start().await;
+    let mut held = rig.client().await;
+    held.send(HOLDS, 0, 1, &[0xff, 0xff, 0, 0, 0, 0]).await;
+    assert_eq!(held.receive().await.correlation_id, 1);
+    let started = Instant::now();
+    rig.shutdown.cancel();
+    rig.serving.await.unwrap();
+    assert!(started.elapsed() < HOLD, "took {:?}", started.elapsed());
+}
+
 /// Sends `bytes`; that connection ends without an answer, and no other.
 async fn check_closes(what: &str, bytes: &[u8]) {
     let rig = Rig::start().await;

@@ -141,7 +141,8 @@ async fn wait_and_read(
         let bytes: usize = answers.iter().map(|(_, a)| a.records_bytes()).sum();
         let settled = answers.iter().any(|(_, answer)| settles(answer));
         let nothing_to_wait_for = answers.iter().all(|(_, answer)| answer.missing);
-        let enough = bytes >= limits.min_bytes || Instant::now() >= limits.deadline;
+        let stopping = broker.stopping.is_cancelled();
+        let enough = bytes >= limits.min_bytes || stopping || Instant::now() >= limits.deadline;
         if settled || nothing_to_wait_for || enough {
             return answers;
         }
@@ -157,8 +158,12 @@ async fn wait_and_read(
                 .for_each(|partition| partition.watch(&watch.notify));
             continue;
         }
-        // Elapsed or notified: both mean to read again.
-        let _ = tokio::time::timeout_at(limits.deadline, watch.notify.notified()).await;
+        // Whatever ends the wait, it means to read again.
+        tokio::select! {
+            () = watch.notify.notified() => {}
+            () = broker.stopping.cancelled() => {}
+            () = tokio::time::sleep_until(limits.deadline) => {}
+        }
     }
 }
 

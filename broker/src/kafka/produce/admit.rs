@@ -1,16 +1,19 @@
 //! What is checked of a batch before it is put into its shard's queue.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::Instant;
 use weir_log::{Codec, InvalidBatch, ProduceRules};
 
 use super::enforce::enforce;
-use super::request::{PartitionData, TopicRef};
+use super::request::{PartitionData, ProduceRequest, TopicRef};
 use super::response::Refused;
 use crate::broker::Broker;
 use crate::kafka::ErrorCode;
 use crate::partition::Partition;
 use crate::shard::proposer::Part;
+use crate::space::Admission;
 use crate::topic::TopicView;
 
 /// What is wrong with the request as a whole.
@@ -19,6 +22,18 @@ pub fn check_request(acks: i16) -> Result<(), Refused> {
         return Err(Refused::code(ErrorCode::InvalidRequiredAcks));
     }
     Ok(())
+}
+
+/// Whether there is space for the request's records, and how long its client is held back.
+pub fn check_space(broker: &Broker, request: &ProduceRequest) -> (Result<(), Refused>, Duration) {
+    match broker.space.admit(request.frame_bytes, Instant::now()) {
+        Admission::Free => (Ok(()), Duration::ZERO),
+        Admission::Slowed(wait) => (Ok(()), wait),
+        Admission::Refused(refused) => {
+            let error = Refused::new(ErrorCode::KafkaStorageError, refused.to_string());
+            (Err(error), refused.wait)
+        }
+    }
 }
 
 /// What a request says of all its batches.

@@ -51,17 +51,22 @@ struct Batch {
 /// The ordered stage; the future is the response stage. `None`: the client wants no answer.
 pub fn produce(
     broker: &Arc<Broker>,
+    session: &Arc<Session>,
     version: i16,
-    client_id: &str,
     request: ProduceRequest,
 ) -> impl Future<Output = Result<Option<ProduceResponse>, CloseConnection>> + Send + 'static + use<>
 {
     let acks = request.acks;
     let timeout =
         Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0)).max(MIN_TIMEOUT);
-    let (topics, mut slots, batches) = start(broker, version, client_id, request);
+    let Started {
+        topics,
+        mut slots,
+        batches,
+        throttle,
+    } = start(broker, version, &session.client_id(), request);
     let waits: Vec<_> = batches.into_iter().map(submit).collect();
-    let broker = broker.clone();
+    let (broker, session) = (broker.clone(), session.clone());
     async move {
         for (indices, results) in
             join_all(waits.into_iter().map(|wait| settle(wait, timeout))).await
@@ -70,6 +75,7 @@ pub fn produce(
                 slots[slot].result = Ok(result);
             }
         }
+        session.hold_back(throttle);
         if acks == 0 {
             // Nobody reads an answer: an error is told by closing the connection, as Kafka does.
             let failed = slots.iter().any(|slot| !matches!(slot.result, Ok(Ok(_))));
@@ -79,7 +85,8 @@ pub fn produce(
                 Ok(None)
             };
         }
-        Ok(Some(response::answer(&broker, version, topics, slots)))
+        let response = response::answer(&broker, version, topics, slots);
+        Ok(Some(response.with_throttle_time_ms(millis(throttle))))
     }
 }
 
@@ -87,16 +94,23 @@ pub fn produce(
 #[derive(Debug, PartialEq, Eq)]
 pub struct CloseConnection;
 
-fn start(
-    broker: &Arc<Broker>,
-    version: i16,
-    client_id: &str,
-    request: ProduceRequest,
-) -> (Vec<TopicRef>, Vec<Slot>, Vec<Batch>) {
+/// What the ordered stage leaves to the response stage.
+struct Started {
+    topics: Vec<TopicRef>,
+    slots: Vec<Slot>,
+    batches: Vec<Batch>,
+    /// How long the client is held back.
+    throttle: Duration,
+}
+
+fn start(broker: &Arc<Broker>, version: i16, client_id: &str, request: ProduceRequest) -> Started {
     let mut topics = Vec::with_capacity(request.topics.len());
     let mut slots = Vec::new();
     let mut batches: Vec<Batch> = Vec::new();
-    let whole = admit::check_request(request.acks);
+    let (whole, throttle) = match admit::check_request(request.acks) {
+        Ok(()) => admit::check_space(broker, &request),
+        refused => (refused, Duration::ZERO),
+    };
     let facts = Facts {
         version,
         client_id,
@@ -134,7 +148,16 @@ fn start(
         }
         topics.push(data.topic);
     }
-    (topics, slots, batches)
+    Started {
+        topics,
+        slots,
+        batches,
+        throttle,
+    }
+}
+
+fn millis(time: Duration) -> i32 {
+    i32::try_from(time.as_millis()).unwrap_or(i32::MAX)
 }
 
 fn add(batches: &mut Vec<Batch>, part: Part, slot: usize) {
@@ -192,7 +215,7 @@ impl RawApi for Produce {
         let started = tokio::time::Instant::now();
         let metrics = broker.metrics.clone();
         let answer = match ProduceRequest::decode(body, version) {
-            Ok(request) => Either::Left(produce(broker, version, &session.client_id(), request)),
+            Ok(request) => Either::Left(produce(broker, session, version, request)),
             Err(_) => Either::Right(ready(Err(CloseConnection))),
         };
         async move {
