@@ -6,6 +6,7 @@
 
 pub mod clock;
 pub mod differential;
+pub mod http;
 pub mod ports;
 pub mod process;
 pub mod weir;

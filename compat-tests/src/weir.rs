@@ -40,13 +40,14 @@ impl Weir {
         let [kafka, registry, http] = ports::free()?;
         let mut weir = Weir {
             binary: binary.to_path_buf(),
-            command: command.iter().map(|word| word.to_string()).collect(),
+            command: Vec::new(),
             dir: tempfile::Builder::new().prefix("weir-").tempdir()?,
             kafka: loopback(kafka),
             registry: loopback(registry),
             http: loopback(http),
             child: None,
         };
+        weir.set_command(command);
         weir.launch()?;
         Ok(weir)
     }
@@ -73,6 +74,11 @@ impl Weir {
             child.wait()?;
         }
         Ok(())
+    }
+
+    /// What later starts put before the addresses and the data directory.
+    pub fn set_command(&mut self, command: &[&str]) {
+        self.command = command.iter().map(|word| word.to_string()).collect();
     }
 
     /// Asks the process to end (SIGTERM) and waits until it has.

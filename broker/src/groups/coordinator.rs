@@ -24,7 +24,7 @@ mod live;
 mod look;
 
 pub use delete::Deletion;
-pub use look::Listed;
+pub use look::{GroupFigures, Listed};
 
 pub struct Coordinator {
     partition: Arc<Partition>,

@@ -11,11 +11,12 @@ use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
 use prometheus::{GaugeVec, IntGauge, IntGaugeVec, Opts};
 
+use super::groups;
 use crate::broker::Broker;
 use crate::partition::Partition;
 
 /// Above so many partitions their own series stop.
-const PARTITION_LIMIT: usize = 10_000;
+pub const PARTITION_LIMIT: usize = 10_000;
 
 pub fn gather(broker: &Broker) -> Vec<MetricFamily> {
     let mut families = Vec::new();
@@ -23,8 +24,41 @@ pub fn gather(broker: &Broker) -> Vec<MetricFamily> {
         families.extend(cluster(broker));
     }
     families.extend(partitions(broker));
+    families.extend(groups::gather(broker));
     families.extend(tables(broker));
+    families.extend(space(broker));
+    // A family without a series is not there yet; the text format has no place for it.
+    families.retain(|family| !family.get_metric().is_empty());
     families
+}
+
+fn space(broker: &Broker) -> Vec<MetricFamily> {
+    let usage = broker.space.usage();
+    let bytes = |name: &str, help: &str, bytes: u64| {
+        let gauge = gauge(name, help);
+        gauge.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        gauge.collect()
+    };
+    let mut families = vec![
+        bytes(
+            "weir_wal_bytes",
+            "Bytes that the write-ahead log takes.",
+            usage.wal_bytes,
+        ),
+        bytes(
+            "weir_wal_budget_bytes",
+            "Bytes that the write-ahead log may take.",
+            usage.wal_budget_bytes,
+        ),
+    ];
+    if let Some(free) = usage.disk_free_bytes {
+        families.push(bytes(
+            "weir_disk_free_bytes",
+            "Free bytes of the data directory's file system.",
+            free,
+        ));
+    }
+    families.concat()
 }
 
 fn cluster(broker: &Broker) -> Vec<MetricFamily> {
@@ -183,10 +217,10 @@ impl Gauges {
     }
 }
 
-fn gauge(name: &str, help: &str) -> IntGauge {
+pub fn gauge(name: &str, help: &str) -> IntGauge {
     IntGauge::new(name, help).expect("a legal metric")
 }
 
-fn vector(name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+pub fn vector(name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
     IntGaugeVec::new(Opts::new(name, help), labels).expect("a legal metric")
 }

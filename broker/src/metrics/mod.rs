@@ -3,6 +3,7 @@
 //! Hot paths hold their metric and pay one atomic; gauges are read off the state at each scrape.
 
 mod exporter;
+mod groups;
 
 use std::time::Duration;
 

@@ -17,6 +17,25 @@ pub struct Listed {
     pub state: &'static str,
 }
 
+/// A group as metrics show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupFigures {
+    pub id: Arc<str>,
+    pub members: usize,
+    /// Topic, partition, committed offset.
+    pub offsets: Vec<(Arc<str>, i32, i64)>,
+}
+
+fn committed_offsets(group: &StoredGroup) -> Vec<(Arc<str>, i32, i64)> {
+    let topics = group.offsets.iter();
+    let offsets = topics.flat_map(|(topic, partitions)| {
+        partitions
+            .iter()
+            .map(|(partition, committed)| (topic.clone(), *partition, committed.offset))
+    });
+    offsets.collect()
+}
+
 impl Coordinator {
     pub fn list(self: &Arc<Self>) -> Result<Vec<Listed>, GroupError> {
         let mut live = self.live.lock();
@@ -65,17 +84,23 @@ impl Coordinator {
         Ok(read(self.stored.read().get(group)))
     }
 
-    /// Every member count and committed offset of the groups here, for metrics.
-    pub fn member_counts(self: &Arc<Self>) -> Vec<(Arc<str>, usize)> {
+    /// Every group here, for metrics; none while another node coordinates them.
+    pub fn figures(self: &Arc<Self>) -> Vec<GroupFigures> {
         let mut live = self.live.lock();
         if self.enter(&mut live).is_err() {
             return Vec::new();
         }
-        let counts = live
-            .groups
-            .values()
-            .map(|slot| (slot.group.id().clone(), slot.group.member_count()));
-        counts.collect()
+        let ids = self.ids(&live);
+        let stored = self.stored.read();
+        let figures = ids.into_iter().map(|id| GroupFigures {
+            members: live
+                .groups
+                .get(&id)
+                .map_or(0, |slot| slot.group.member_count()),
+            offsets: stored.get(&id).map_or_else(Vec::new, committed_offsets),
+            id,
+        });
+        figures.collect()
     }
 
     /// The ids of all groups that have something stored or somebody in them.
