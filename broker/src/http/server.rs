@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::Router;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -12,6 +13,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::connections::{Connections, Seat};
+
+/// How long requests in flight at the stop may take. Some clients never finish theirs.
+const DRAIN: Duration = Duration::from_secs(2);
 
 /// Serves until `stop`; requests in flight are finished.
 pub async fn serve(
@@ -27,10 +31,20 @@ pub async fn serve(
             connections: connections.clone(),
         };
         async move {
+            let drained = {
+                let stop = stop.clone();
+                async move {
+                    stop.cancelled().await;
+                    tokio::time::sleep(DRAIN).await;
+                }
+            };
             let server =
                 axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
-            if let Err(error) = server.await {
-                tracing::error!(%error, "an HTTP listener ended");
+            tokio::select! {
+                ended = server.into_future() => if let Err(error) = ended {
+                    tracing::error!(%error, "an HTTP listener ended");
+                },
+                () = drained => tracing::debug!("HTTP clients were left at the stop"),
             }
         }
     });

@@ -1,5 +1,7 @@
 //! SIGTERM ends the broker within a second, whoever waits.
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::time::Duration;
 
 use compat_tests::clock;
@@ -90,4 +92,27 @@ fn long_polls_and_rebalances_end_at_once_when_the_broker_is_told_to_stop() {
     assert_eq!(joined.error_code, elsewhere);
     let synced = follower.receive::<SyncGroupRequest>(2, syncing);
     assert_eq!(synced.error_code, elsewhere);
+}
+
+#[test]
+fn clients_that_never_finish_their_request_do_not_keep_the_broker_from_stopping() {
+    let mut weir = Weir::start().expect("weir starts");
+    let half = |address, bytes: &[u8]| {
+        let mut stream = TcpStream::connect(address).expect("connected");
+        stream.write_all(bytes).expect("sent");
+        stream
+    };
+    let _unfinished = [
+        half(weir.kafka, &[0, 0, 1, 0, 0, 3]),
+        half(weir.http, b"GET /metrics HT"),
+        half(
+            weir.registry,
+            b"POST /subjects/s/versions HTTP/1.1\r\nHost: weir\r\nContent-Length: 9\r\n\r\n{",
+        ),
+    ];
+    clock::pause(Duration::from_millis(100));
+    let before = clock::now_ms();
+    weir.stop().expect("a clean stop");
+    let took = clock::now_ms() - before;
+    assert!(took < 4_000, "the stop took {took} ms");
 }
