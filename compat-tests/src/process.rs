@@ -5,12 +5,21 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result};
 
-/// Starts `program` so that the system kills it when the calling thread ends, however it ends.
-///
-/// The calling thread must therefore live as long as the process is wanted. Where `setpriv` (util-linux) is missing,
-/// only the fixture that holds the process ends it.
-/// `output` receives what it prints; it reads nothing.
+/// Starts `program` as [`bound`] says. `output` receives what it prints; it reads nothing.
 pub fn spawn_bound(program: &Command, output: File) -> Result<Child> {
+    bound(program)
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output)
+        .spawn()
+        .with_context(|| format!("cannot start {}", program.get_program().display()))
+}
+
+/// `program`, so that the system kills it when the thread that starts it ends, however it ends.
+///
+/// That thread must therefore live as long as the process is wanted. Where `setpriv` (util-linux) is missing, only the
+/// fixture that holds the process ends it. What `program` says about its streams is not taken over.
+pub fn bound(program: &Command) -> Command {
     let mut bound = Command::new("setpriv");
     bound
         .args(["--pdeathsig", "KILL"])
@@ -31,12 +40,6 @@ pub fn spawn_bound(program: &Command, output: File) -> Result<Child> {
         };
     }
     command
-        .stdin(Stdio::null())
-        .stdout(output.try_clone()?)
-        .stderr(output);
-    command
-        .spawn()
-        .with_context(|| format!("cannot start {}", program.get_program().display()))
 }
 
 /// Whether `program flag` ends well.
