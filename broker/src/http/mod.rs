@@ -1,5 +1,6 @@
 //! The HTTP edges: health, metrics, tables and admin on one port, the schema registry on another.
 
+mod bodies;
 mod health;
 pub mod registry;
 mod rejects;
