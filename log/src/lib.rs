@@ -43,4 +43,4 @@ pub use read::{BlockReader, ReadError, ReadPlan, ReadRequest, read};
 pub use records::{BatchRecords, Record, RecordHeader};
 pub use search::{TimestampHit, TimestampSearch};
 pub use tail::Tail;
-pub use validate::{InvalidBatch, ProduceRules, RecordError, ValidBatch, validate};
+pub use validate::{InvalidBatch, ProduceRules, RecordError, ValidBatch, try_validate, validate};

@@ -110,17 +110,25 @@ impl InvalidBatch {
 
 /// Checks the one batch in `batch` and corrects timestamp type, max_timestamp and codec.
 pub fn validate(mut batch: BytesMut, rules: &ProduceRules) -> Result<ValidBatch, InvalidBatch> {
-    let header = only_batch(&batch)?;
+    try_validate(&mut batch, rules)
+}
+
+/// The same; a batch that is refused stays where it is, to be checked by other rules.
+pub fn try_validate(
+    batch: &mut BytesMut,
+    rules: &ProduceRules,
+) -> Result<ValidBatch, InvalidBatch> {
+    let header = only_batch(batch)?;
     batch.truncate(header.total_len());
     let codec = allowed_codec(&header, rules)?;
     check_size(header.total_len(), rules)?;
-    verify_crc(&batch).map_err(InvalidBatch::Corrupt)?;
+    verify_crc(batch).map_err(InvalidBatch::Corrupt)?;
     check_header(&header)?;
 
     let target = rules.compression.unwrap_or(codec);
     let mut corrected = header;
     corrected.set_timestamp_type(rules.timestamp_type);
-    let records = BatchRecords::open(&batch, rules.max_decompressed_bytes).map_err(malformed)?;
+    let records = BatchRecords::open(batch, rules.max_decompressed_bytes).map_err(malformed)?;
     corrected.max_timestamp = check_records(&records, rules)?;
     if rules.timestamp_type == TimestampType::LogAppendTime {
         corrected.max_timestamp = rules.now_ms;
@@ -129,11 +137,11 @@ pub fn validate(mut batch: BytesMut, rules: &ProduceRules) -> Result<ValidBatch,
         return recompress(corrected, target, records.payload(), rules);
     }
     if corrected != header {
-        corrected.seal(&mut batch);
+        corrected.seal(batch);
     }
     Ok(ValidBatch {
         header: corrected,
-        bytes: batch,
+        bytes: std::mem::take(batch),
     })
 }
 

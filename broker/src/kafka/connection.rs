@@ -34,6 +34,9 @@ mod tests;
 use clock::{Owed, Patience};
 use outbox::Outbox;
 
+/// A connection has its thread for so long before the others have their turn; one request may take longer.
+const SLICE: Duration = Duration::from_millis(5);
+
 /// What a connection may take, and how long it may take.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -166,10 +169,15 @@ impl<B: Send + Sync> Connection<B> {
         if self.ending.is_none() && self.shutdown.as_mut().poll(cx).is_ready() {
             self.end_with(End::Shutdown);
         }
+        let slice_end = Instant::now() + SLICE;
         loop {
-            let moved = self.step(cx);
+            let moved = self.step(cx, slice_end);
             match moved {
                 Err(end) => return Poll::Ready(end),
+                Ok(true) if Instant::now() >= slice_end => {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 Ok(true) => continue,
                 Ok(false) => {}
             }
@@ -187,10 +195,10 @@ impl<B: Send + Sync> Connection<B> {
     }
 
     /// Moves what can be moved; whether anything was.
-    fn step(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+    fn step(&mut self, cx: &mut Context<'_>, slice_end: Instant) -> Result<bool, End> {
         let collected = self.collect_replies(cx);
         let flushed = self.flush(cx)?;
-        let started = self.start_requests();
+        let started = self.start_requests(slice_end);
         let read = self.read(cx)?;
         Ok(collected || flushed || started || read)
     }
@@ -260,10 +268,13 @@ impl<B: Send + Sync> Connection<B> {
             && self.outbox.len_bytes() < self.limits.max_unsent_bytes
     }
 
-    /// Starts whole frames, in order; whether any did.
-    fn start_requests(&mut self) -> bool {
+    /// Starts whole frames, in order, for as long as it is this connection's time; whether any did.
+    fn start_requests(&mut self, slice_end: Instant) -> bool {
         let mut started = false;
-        while self.frames.has_whole_frame() && self.may_start() {
+        while self.frames.has_whole_frame()
+            && self.may_start()
+            && !(started && Instant::now() >= slice_end)
+        {
             let Some(frame) = self.frames.next_frame() else {
                 break;
             };

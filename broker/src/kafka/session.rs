@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::produce::Turns;
+
 /// The name and version that a client gave in ApiVersions (KIP-511).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientSoftware {
@@ -23,6 +25,7 @@ pub struct Session {
     software: OnceLock<ClientSoftware>,
     /// For how long the client is to be held back, in microseconds.
     hold_micros: AtomicU64,
+    pub(super) produce_turns: Turns,
 }
 
 impl Session {
@@ -33,6 +36,7 @@ impl Session {
             client_id: Mutex::new(Arc::from("")),
             software: OnceLock::new(),
             hold_micros: AtomicU64::new(0),
+            produce_turns: Turns::default(),
         }
     }
 

@@ -14,7 +14,7 @@ use crate::kafka::ErrorCode;
 use crate::partition::Partition;
 use crate::shard::proposer::Part;
 use crate::space::Admission;
-use crate::topic::TopicView;
+use crate::topic::{MAX_DECOMPRESSED_BYTES, TopicView};
 
 /// What is wrong with the request as a whole.
 pub fn check_request(acks: i16) -> Result<(), Refused> {
@@ -36,60 +36,87 @@ pub fn check_space(broker: &Broker, request: &ProduceRequest) -> (Result<(), Ref
     }
 }
 
-/// What a request says of all its batches.
-pub struct Facts<'a> {
+/// What a request says of all its batches, and how far they are looked into.
+#[derive(Clone)]
+pub struct Facts {
     pub version: i16,
-    pub client_id: &'a str,
+    pub client_id: Arc<str>,
     pub acks: i16,
     pub has_transactional_id: bool,
+    pub max_decompressed_bytes: usize,
 }
 
-/// Finds the partition, checks the batch by its topic's rules, and enforces the topic's schemas.
+/// Why a batch is not appended, or not yet.
+pub enum Declined {
+    Refused(Refused),
+    /// Its records are more than [`Facts::max_decompressed_bytes`], which is not what any batch may be.
+    Large,
+}
+
+impl From<Refused> for Declined {
+    fn from(refused: Refused) -> Declined {
+        Declined::Refused(refused)
+    }
+}
+
+impl Declined {
+    /// Where batches are looked into as far as any may be.
+    pub fn refused(self) -> Refused {
+        match self {
+            Declined::Refused(refused) => refused,
+            Declined::Large => Refused::code(ErrorCode::MessageTooLarge),
+        }
+    }
+}
+
+/// Finds the partition, checks the batch by its topic's rules, and enforces the topic's schemas. A batch that is
+/// declined as large stays in `data`.
 pub fn admit(
     broker: &Arc<Broker>,
-    facts: &Facts<'_>,
+    facts: &Facts,
     view: Option<&TopicView>,
     topic: &TopicRef,
-    data: PartitionData,
-) -> Result<Part, Refused> {
+    data: &mut PartitionData,
+) -> Result<Part, Declined> {
     let view = view.ok_or_else(|| Refused::code(broker.missing_code(topic)))?;
     if view.internal {
-        return Err(Refused::new(
-            ErrorCode::InvalidTopicException,
-            "internal topics are written by the broker only",
-        ));
+        let message = "internal topics are written by the broker only";
+        return Err(Refused::new(ErrorCode::InvalidTopicException, message).into());
     }
     let partition = find(broker, view, data.index)?;
     if facts.acks == -1
         && view.min_in_sync(broker, &partition) > broker.in_sync_replicas(&partition)
     {
-        return Err(Refused::code(ErrorCode::NotEnoughReplicas));
+        return Err(Refused::code(ErrorCode::NotEnoughReplicas).into());
     }
-    let Some(records) = data.records else {
-        return Err(Refused::new(
-            ErrorCode::InvalidRecord,
-            "the request has no records for the partition",
-        ));
+    let Some(records) = &mut data.records else {
+        let message = "the request has no records for the partition";
+        return Err(Refused::new(ErrorCode::InvalidRecord, message).into());
     };
     let rules = ProduceRules {
         now_ms: broker.clock.now_ms(),
         produce_version: facts.version,
+        max_decompressed_bytes: facts.max_decompressed_bytes,
         ..view.rules
     };
     let log_start_offset = partition.log_start_offset();
-    let batch = weir_log::validate(records, &rules)
-        .map_err(|invalid| Refused::invalid(invalid, log_start_offset))?;
+    let batch = weir_log::try_validate(records, &rules).map_err(|invalid| match invalid {
+        InvalidBatch::DecompressedTooLarge { limit } if limit < MAX_DECOMPRESSED_BYTES => {
+            Declined::Large
+        }
+        invalid => Refused::invalid(invalid, log_start_offset).into(),
+    })?;
     if batch.header.is_transactional() {
-        return Err(transactional(facts));
+        return Err(transactional(facts).into());
     }
-    enforce(broker, view, facts.client_id, data.index, &batch).map_err(|refused| Refused {
+    enforce(broker, view, &facts.client_id, data.index, &batch).map_err(|refused| Refused {
         log_start_offset,
         ..refused
     })?;
     Ok(Part { partition, batch })
 }
 
-fn transactional(facts: &Facts<'_>) -> Refused {
+fn transactional(facts: &Facts) -> Refused {
     if facts.has_transactional_id {
         Refused::new(
             ErrorCode::InvalidTxnState,

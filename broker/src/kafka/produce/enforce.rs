@@ -1,5 +1,6 @@
 //! A topic's schemas and its table's rules, enforced on a batch before it is put into its shard's queue.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,10 +78,11 @@ fn note(
     records: &BatchRecords<'_>,
     refusals: &[RecordRefusal],
 ) {
-    let keys: Vec<_> = records
-        .iter()
-        .filter_map(Result::ok)
-        .map(|record| record.key)
+    let refused: HashSet<usize> = refusals.iter().map(|refused| refused.index).collect();
+    let records = records.iter().filter_map(Result::ok).enumerate();
+    let keys: HashMap<usize, &[u8]> = records
+        .filter(|(at, _)| refused.contains(at))
+        .filter_map(|(at, record)| Some((at, record.key?)))
         .collect();
     for refused in refusals {
         let refusal = &refused.refusal;
@@ -101,7 +103,7 @@ fn note(
                 client_id: client_id.to_owned(),
                 partition,
                 index: index(refused),
-                key_prefix: key_prefix(keys.get(refused.index).copied().flatten()),
+                key_prefix: key_prefix(keys.get(&refused.index).copied()),
                 part: refusal.part.as_str(),
                 subject: refusal.subject.clone(),
                 id: refusal.id,

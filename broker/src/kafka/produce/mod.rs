@@ -3,9 +3,11 @@
 //! v12 as v11 (transactions, which are refused here) · v13 topic ids (KIP-516)
 //!
 //! The ordered stage checks every batch and puts it into its shard's queue, so that a connection's
-//! batches keep their order; the response stage waits for the outcomes.
+//! batches keep their order; the response stage waits for the outcomes. Batches that are much work
+//! are checked in the response stage, in their turn: `apart`.
 
 mod admit;
+mod apart;
 mod enforce;
 pub mod request;
 mod response;
@@ -22,7 +24,9 @@ use kafka_protocol::messages::{ApiKey, ProduceResponse};
 use kafka_protocol::protocol::Encodable;
 use tokio::sync::oneshot;
 
-use self::admit::Facts;
+use self::admit::{Declined, Facts};
+pub use self::apart::Turns;
+use self::apart::{HERE_BYTES, Large};
 use self::request::{ProduceRequest, TopicRef};
 pub use self::response::Refused;
 use crate::broker::Broker;
@@ -59,15 +63,35 @@ pub fn produce(
     let acks = request.acks;
     let timeout =
         Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0)).max(MIN_TIMEOUT);
+    let facts = Facts {
+        version,
+        client_id: session.client_id(),
+        acks,
+        has_transactional_id: request.transactional_id.is_some(),
+        max_decompressed_bytes: HERE_BYTES,
+    };
     let Started {
         topics,
         mut slots,
         batches,
+        large,
         throttle,
-    } = start(broker, version, &session.client_id(), request);
-    let waits: Vec<_> = batches.into_iter().map(submit).collect();
+    } = start(broker, &facts, request);
+    let turn = session.produce_turns.take(!large.is_empty());
+    let (mut waits, mut batches) = (Vec::new(), batches);
+    if turn.is_none() {
+        waits.extend(batches.drain(..).map(submit));
+    }
     let (broker, session) = (broker.clone(), session.clone());
     async move {
+        if let Some(turn) = turn {
+            turn.comes().await;
+            for (slot, checked) in apart::check(broker.clone(), facts, large).await {
+                settle_admission(&mut batches, &mut slots, slot, checked);
+            }
+            waits.extend(batches.into_iter().map(submit));
+            drop(turn);
+        }
         for (indices, results) in
             join_all(waits.into_iter().map(|wait| settle(wait, timeout))).await
         {
@@ -99,23 +123,19 @@ struct Started {
     topics: Vec<TopicRef>,
     slots: Vec<Slot>,
     batches: Vec<Batch>,
+    large: Vec<Large>,
     /// How long the client is held back.
     throttle: Duration,
 }
 
-fn start(broker: &Arc<Broker>, version: i16, client_id: &str, request: ProduceRequest) -> Started {
+fn start(broker: &Arc<Broker>, facts: &Facts, request: ProduceRequest) -> Started {
     let mut topics = Vec::with_capacity(request.topics.len());
     let mut slots = Vec::new();
     let mut batches: Vec<Batch> = Vec::new();
+    let mut large = Vec::new();
     let (whole, throttle) = match admit::check_request(request.acks) {
         Ok(()) => admit::check_space(broker, &request),
         refused => (refused, Duration::ZERO),
-    };
-    let facts = Facts {
-        version,
-        client_id,
-        acks: request.acks,
-        has_transactional_id: request.transactional_id.is_some(),
     };
     // A topic without partitions is not answered.
     for data in request
@@ -125,26 +145,30 @@ fn start(broker: &Arc<Broker>, version: i16, client_id: &str, request: ProduceRe
     {
         let topic = topics.len();
         let view = broker.topic_view(&data.topic);
-        for partition in data.partitions {
-            let index = partition.index;
-            let admitted = match &whole {
-                Err(refused) => Err(refused.clone()),
-                Ok(()) => admit::admit(broker, &facts, view.as_deref(), &data.topic, partition),
-            };
-            let mut slot = Slot {
+        for mut partition in data.partitions {
+            let slot = slots.len();
+            slots.push(Slot {
                 topic,
-                index,
+                index: partition.index,
                 log_start_offset: -1,
                 result: Ok(Err(AppendError::Unknown)),
+            });
+            let admitted = match &whole {
+                Err(refused) => Err(refused.clone().into()),
+                Ok(()) => admit::admit(broker, facts, view.as_deref(), &data.topic, &mut partition),
             };
-            match admitted {
-                Ok(part) => {
-                    slot.log_start_offset = part.partition.log_start_offset();
-                    add(&mut batches, part, slots.len());
+            match (admitted, &view) {
+                (Err(Declined::Large), Some(view)) => large.push(Large {
+                    slot,
+                    view: view.clone(),
+                    topic: data.topic.clone(),
+                    data: partition,
+                }),
+                (admitted, _) => {
+                    let admitted = admitted.map_err(Declined::refused);
+                    settle_admission(&mut batches, &mut slots, slot, admitted);
                 }
-                Err(refused) => slot.result = Err(refused),
             }
-            slots.push(slot);
         }
         topics.push(data.topic);
     }
@@ -152,7 +176,24 @@ fn start(broker: &Arc<Broker>, version: i16, client_id: &str, request: ProduceRe
         topics,
         slots,
         batches,
+        large,
         throttle,
+    }
+}
+
+/// A batch that was admitted goes into its shard's queue; a refusal is the slot's result.
+fn settle_admission(
+    batches: &mut Vec<Batch>,
+    slots: &mut [Slot],
+    at: usize,
+    admitted: Result<Part, Refused>,
+) {
+    match admitted {
+        Ok(part) => {
+            slots[at].log_start_offset = part.partition.log_start_offset();
+            add(batches, part, at);
+        }
+        Err(refused) => slots[at].result = Err(refused),
     }
 }
 
