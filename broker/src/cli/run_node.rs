@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use tikv_jemalloc_ctl::{background_thread, max_background_threads};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -111,7 +112,17 @@ impl Runtimes {
     }
 }
 
+/// Has the allocator give unused memory back on a thread of its own: else a thread that was busy once and sleeps now
+/// would keep what it freed, and the data thread would pay for the rest.
+fn give_memory_back() {
+    let started = max_background_threads::write(1).and_then(|()| background_thread::write(true));
+    if let Err(error) = started {
+        tracing::warn!(%error, "memory is given back late: the allocator has no thread for it");
+    }
+}
+
 fn run(options: Options, course: Course) -> ExitCode {
+    give_memory_back();
     let runtimes = Runtimes::new();
     // On the data thread itself, not on the thread that waits for it.
     let edge = runtimes.edge.handle().clone();
