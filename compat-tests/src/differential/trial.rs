@@ -46,6 +46,7 @@ pub struct Trial<'a> {
     normal: Normal<'a>,
     connections: Vec<Connection>,
     steps: Vec<Step>,
+    sent: Vec<Bytes>,
 }
 
 impl<'a> Trial<'a> {
@@ -58,7 +59,13 @@ impl<'a> Trial<'a> {
             normal,
             connections: Vec::new(),
             steps: Vec::new(),
+            sent: Vec::new(),
         }
+    }
+
+    /// The frames of all requests so far, what was asked to set up among them.
+    pub fn sent(&self) -> &[Bytes] {
+        &self.sent
     }
 
     pub fn steps(self) -> Vec<Step> {
@@ -100,7 +107,7 @@ impl<'a> Trial<'a> {
         version: i16,
         request: R,
     ) -> Result<Pending<R>> {
-        let correlation = self.connection(on)?.send(version, &request)?;
+        let correlation = self.send(on, version, &request)?;
         Ok(Pending {
             connection: on,
             version,
@@ -154,11 +161,17 @@ impl<'a> Trial<'a> {
         version: i16,
         request: &R,
     ) -> Result<R::Response> {
-        let correlation = self.connection(on)?.send(version, request)?;
+        let correlation = self.send(on, version, request)?;
         match self.connection(on)?.receive(ANSWER_LIMIT)? {
             Reply::Frame(frame) => Ok(wire::decode::<R>(version, correlation, frame)?.body),
             other => bail!("setting up: API {} version {version}: {other:?}", R::KEY),
         }
+    }
+
+    fn send<R: Request>(&mut self, on: usize, version: i16, request: &R) -> Result<i32> {
+        let (correlation, frame) = self.connection(on)?.send_request(version, request)?;
+        self.sent.push(frame);
+        Ok(correlation)
     }
 
     /// Sends a frame as it is and records whether an answer came, and its first bytes past the correlation id.

@@ -51,10 +51,16 @@ impl Connection {
 
     /// Sends a request and returns its correlation id; the answer is taken with [`Connection::receive`].
     pub fn send<R: Request>(&mut self, version: i16, request: &R) -> Result<i32> {
+        Ok(self.send_request(version, request)?.0)
+    }
+
+    /// The same; returns the frame too.
+    pub fn send_request<R: Request>(&mut self, version: i16, request: &R) -> Result<(i32, Bytes)> {
         let correlation = self.next_correlation;
         self.next_correlation += 1;
-        self.send_frame(&encode(version, correlation, request)?)?;
-        Ok(correlation)
+        let frame = encode(version, correlation, request)?;
+        self.send_frame(&frame)?;
+        Ok((correlation, frame))
     }
 
     /// Sends `frame` after its length. A broker that has hung up already is no error here: the answer tells.
