@@ -336,6 +336,21 @@ fn connections(broker: &Arc<Broker>, clients: usize) -> Arc<Connections> {
     Connections::new(clients, Box::new(setting))
 }
 
+/// What the node's settings say of a connection; they are read at the start only.
+fn limits(broker: &Broker) -> Limits {
+    let state = broker.meta.read();
+    let layers = broker.admin.layers(&state);
+    let most = Limits::default();
+    let frame = usize::try_from(layers.broker_int("socket.request.max.bytes"));
+    let idle = u64::try_from(layers.broker_int("connections.max.idle.ms"));
+    Limits {
+        max_frame_bytes: frame.unwrap_or(most.max_frame_bytes),
+        // As in Kafka, a negative time is none.
+        idle: idle.map_or(Duration::MAX, Duration::from_millis),
+        ..most
+    }
+}
+
 /// What every shard of a node is started with.
 struct ShardStart<'a> {
     raft: &'a weir_raft::Node,
@@ -467,9 +482,11 @@ fn serve(
     edge: &Handle,
 ) -> Vec<tokio::task::JoinHandle<()>> {
     let connections = connections(broker, clients);
+    let dispatch = Dispatch::new(broker.clone());
+    broker.metrics.add_requests(dispatch.metrics());
     let server = Server::new(
-        Dispatch::new(broker.clone()),
-        Limits::default(),
+        dispatch,
+        limits(broker),
         options.request_bytes,
         connections.clone(),
     );

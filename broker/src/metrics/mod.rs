@@ -4,7 +4,9 @@
 
 mod exporter;
 mod groups;
+mod requests;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::{
@@ -14,6 +16,7 @@ use prometheus::{
 use weir_raft::{Damage, WalObserver};
 
 use crate::broker::Broker;
+use crate::kafka::request_metrics::RequestMetrics;
 
 /// Seconds; from an fsync on a fast disk to a stalled one.
 const BUCKETS: [f64; 16] = [
@@ -121,6 +124,14 @@ fn histogram(name: &str, help: &str) -> Histogram {
 }
 
 impl Metrics {
+    /// Has the figures of a listener's requests scraped too. One listener per node.
+    pub fn add_requests(&self, requests: &Arc<RequestMetrics>) {
+        let requests = requests::Requests(requests.clone());
+        if let Err(error) = self.registry.register(Box::new(requests)) {
+            tracing::error!(%error, "requests are missing from the metrics");
+        }
+    }
+
     /// Everything in Prometheus's text format.
     pub fn render(&self, broker: &Broker) -> String {
         let mut families = self.registry.gather();

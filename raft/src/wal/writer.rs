@@ -217,7 +217,7 @@ impl Writer {
         current.expect("the first item of a WAL is a roll")
     }
 
-    /// Does `work` again and again while the disk is full.
+    /// Does `work` again and again while the disk is full, or no file can be opened.
     fn while_full<T>(
         &mut self,
         file: u64,
@@ -226,11 +226,13 @@ impl Writer {
         let mut told = false;
         loop {
             match work(self) {
-                Err(error) if is_full(&error) => {
+                Err(error) if is_full(&error) || is_out_of_files(&error) => {
                     if !std::mem::replace(&mut told, true) {
                         let path = self.files.path(file);
-                        tracing::error!("disk full: writing to {} is retried", path.display());
-                        self.observer.reported(&Damage::DiskFull { path });
+                        tracing::error!("{error}: writing to {} is retried", path.display());
+                        if is_full(&error) {
+                            self.observer.reported(&Damage::DiskFull { path });
+                        }
                     }
                     if !self.queue.pause(FULL_DISK_PAUSE) {
                         return Err(Failure::Stopped);
@@ -270,4 +272,11 @@ fn is_full(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
     )
+}
+
+/// The process, or the system, has as many files open as it may.
+fn is_out_of_files(error: &io::Error) -> bool {
+    let out = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE];
+    out.iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
