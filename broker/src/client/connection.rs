@@ -1,5 +1,6 @@
 //! One connection to a broker: a request goes out, its response comes back.
 
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -31,7 +32,7 @@ impl Connection {
             address: address.to_owned(),
             source,
         };
-        let stream = timeout(CONNECT_PATIENCE, TcpStream::connect(address))
+        let stream = timeout(CONNECT_PATIENCE, dial(address))
             .await
             .map_err(|_| cannot(std::io::ErrorKind::TimedOut.into()))?
             .map_err(cannot)?;
@@ -81,6 +82,21 @@ impl Connection {
         self.stream.read_exact(&mut answer).await?;
         Ok(answer.into())
     }
+}
+
+async fn dial(address: &str) -> std::io::Result<TcpStream> {
+    match address.strip_prefix("localhost:").map(str::parse) {
+        Some(Ok(port)) => TcpStream::connect(&localhost(port)[..]).await,
+        _ => TcpStream::connect(address).await,
+    }
+}
+
+/// What `localhost` is where the system has no file of hosts to say so, as in a bare container.
+pub(super) fn localhost(port: u16) -> [SocketAddr; 2] {
+    [
+        SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+        SocketAddr::from((Ipv6Addr::LOCALHOST, port)),
+    ]
 }
 
 fn encode<R: Request>(version: i16, correlation_id: i32, request: &R) -> anyhow::Result<BytesMut> {

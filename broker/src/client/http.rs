@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::HttpError;
+use super::connection::localhost;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// What needs no escape in one part of a path.
@@ -37,6 +38,8 @@ impl Service {
         let client = reqwest::Client::builder()
             .timeout(PATIENCE)
             .user_agent("weir-cli")
+            // The port is the URL's.
+            .resolve_to_addrs("localhost", &localhost(0))
             .build()
             .map_err(|_| bad())?;
         Ok(Service {
