@@ -40,6 +40,11 @@ fn shell_lines() -> Vec<&'static str> {
         .collect()
 }
 
+fn python() -> &'static str {
+    let (_, rest) = README.split_once("```python\n").expect("a program");
+    rest.split_once("```").expect("its end").0
+}
+
 /// Runs a program of the README, for this broker's addresses, with `weir` on the path.
 fn run(weir: &Weir, program: &str, arguments: &[&str]) -> Output {
     let binary = find_binary().unwrap();
@@ -80,15 +85,17 @@ fn the_scrape_configuration_is_the_one_shown() {
 fn the_readmes_lines_run_as_they_stand() {
     let weir = Weir::start().unwrap();
     let lines = shell_lines();
-    // Where the README has its program in Python: it registers the schema and makes the topic.
-    let schema = r#"{"type":"record","name":"Order","fields":[{"name":"item","type":"string"}]}"#;
-    for arguments in [
-        format!("echo '{schema}' | weir schema register orders-value -"),
-        "weir topic create orders".to_owned(),
-    ] {
-        let output = run(&weir, "sh", &["-c", &arguments]);
-        assert!(output.status.success(), "{}", printed(&output));
-    }
+    // First, as the lines that follow it need its topic and schema.
+    let output = run(
+        &weir,
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/clients"),
+        &["--start", "python", "-c", python()],
+    );
+    let text = printed(&output);
+    assert!(
+        text.contains("b'1' {'item': 'apple', 'cents': 120}"),
+        "run scripts/clients first\n{text}"
+    );
     for line in &lines {
         let output = run(&weir, "sh", &["-c", line]);
         let text = printed(&output);
