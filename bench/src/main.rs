@@ -8,6 +8,7 @@
 
 mod http;
 mod machine;
+mod produce;
 mod server;
 mod start;
 mod tables;
@@ -23,6 +24,8 @@ struct Args {
 
 #[derive(Subcommand)]
 enum What {
+    /// Produces records with librdkafka
+    Produce(produce::Args),
     /// Upserts rows by Kafka produce and looks them up over HTTP, in batches and one by one
     Tables(tables::Args),
     /// Starts the broker again and again: time to the first acknowledged record, memory when idle
@@ -32,6 +35,7 @@ enum What {
 fn main() -> anyhow::Result<()> {
     machine::describe();
     match Args::parse().what {
+        What::Produce(args) => produce::run(&args),
         What::Tables(args) => tables::run(&args),
         What::Start(args) => start::run(&args),
     }

@@ -9,6 +9,8 @@ use anyhow::{Context, Result};
 use crate::clients::matrix::{CLIENTS, Matrix, Outcome, SCENARIOS};
 
 const START: &str = "<!-- what the last run found -->\n";
+/// The line that names the clients and their versions.
+const HEAD: &str = "| scenario |";
 const END: &str = "<!-- until here -->\n";
 
 /// The README with this run's matrix in it, and as it is now.
@@ -28,6 +30,15 @@ impl Readme {
             .context("the README lacks the mark where the matrix ends")?;
         let now = format!("{head}{START}\n{}\n{END}{tail}", render(matrix));
         Ok(Readme { now, then })
+    }
+
+    /// Whether the run found what the README says; of versions, the system's kcat may have another.
+    pub fn agrees(&self) -> bool {
+        let without_versions = |text: &str| {
+            let lines = text.lines().filter(|line| !line.starts_with(HEAD));
+            lines.collect::<Vec<_>>().join("\n")
+        };
+        without_versions(&self.now) == without_versions(&self.then)
     }
 
     pub fn write(&self) -> Result<()> {
@@ -61,7 +72,7 @@ fn render(matrix: &Matrix) -> String {
         .iter()
         .filter_map(|name| Some((name, matrix.get(name)?)))
         .collect();
-    let mut text = String::from("| scenario |");
+    let mut text = String::from(HEAD);
     for (name, played) in &clients {
         let version = played.version.as_deref().unwrap_or("?");
         let _ = write!(text, " {name} {version} |");
