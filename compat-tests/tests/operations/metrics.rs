@@ -72,16 +72,27 @@ impl Scrape {
 
     fn check_histograms(&self) {
         for (family, _) in self.types.iter().filter(|(_, kind)| *kind == "histogram") {
-            let buckets: Vec<f64> = self.buckets(family).into_values().collect();
-            assert!(buckets.is_sorted(), "buckets of {family} are cumulative");
-            let all = self.value(&format!("{family}_bucket{{le=\"+Inf\"}}"));
-            assert_eq!(all, self.value(&format!("{family}_count")));
+            let prefix = format!("{family}_count");
+            let counts = self.series.iter().filter_map(|(series, count)| {
+                let labels = series.strip_prefix(&prefix)?;
+                Some((labels.trim_matches(['{', '}']), *count))
+            });
+            for (labels, count) in counts {
+                let buckets = self.buckets(family, labels);
+                assert!(
+                    buckets.values().is_sorted(),
+                    "buckets of {family} {labels} are cumulative"
+                );
+                let all = buckets.last_key_value();
+                assert_eq!(all, Some((&u64::MAX, &count)), "{family} {labels}");
+            }
         }
     }
 
-    /// Values of the buckets by their bound, in thousandths of a millisecond.
-    fn buckets(&self, family: &str) -> BTreeMap<u64, f64> {
-        let prefix = format!("{family}_bucket{{le=\"");
+    /// Values of the buckets of the series with these labels by their bound, in thousandths of a millisecond.
+    fn buckets(&self, family: &str, labels: &str) -> BTreeMap<u64, f64> {
+        let comma = if labels.is_empty() { "" } else { "," };
+        let prefix = format!("{family}_bucket{{{labels}{comma}le=\"");
         let bounds = self.series.iter().filter_map(|(series, value)| {
             let bound = series.strip_prefix(&prefix)?.strip_suffix("\"}")?;
             let bound: f64 = bound.replace("+Inf", "inf").parse().expect("a bound");
