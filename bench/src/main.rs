@@ -7,6 +7,7 @@
 )]
 
 mod http;
+mod load;
 mod machine;
 mod produce;
 mod server;

@@ -1,16 +1,15 @@
 //! Records into a topic of several partitions, with librdkafka's own batching.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anyhow::{Result, bail, ensure};
-use compat_tests::clock;
+use anyhow::{Result, bail};
 use compat_tests::weir::Weir;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use rdkafka::producer::BaseRecord;
 
+use crate::load::Load;
 use crate::machine::pressure;
 use crate::server::Server;
 
@@ -41,30 +40,18 @@ pub fn run(args: &Args) -> Result<()> {
 fn round(args: &Args) -> Result<()> {
     let weir = Weir::start()?;
     let server = Server::of(&weir)?;
-    let mut config = ClientConfig::new();
-    config
-        .set("bootstrap.servers", weir.kafka.to_string())
-        .set("acks", "all")
-        .set("linger.ms", "5")
-        .set("queue.buffering.max.messages", "500000")
-        .set("queue.buffering.max.kbytes", "524288");
-    create(&config, args.partitions)?;
-    let producer: ThreadedProducer<DefaultProducerContext> = config.create()?;
+    let kafka = weir.kafka.to_string();
+    create(&kafka, args.partitions)?;
+    let load = Load::start(&kafka, 5)?;
     let value = vec![b'x'; args.size];
     let (started, cpu) = (Instant::now(), server.cpu()?);
     for number in 0..args.records {
-        let mut record: BaseRecord<'_, (), _> = BaseRecord::to(TOPIC)
+        let record: BaseRecord<'_, (), _> = BaseRecord::to(TOPIC)
             .payload(&value)
             .partition((number % args.partitions as u64) as i32);
-        while let Err((error, back)) = producer.send(record) {
-            if error != KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) {
-                bail!("{error}");
-            }
-            record = back;
-            clock::pause(Duration::from_millis(1));
-        }
+        load.send(record)?;
     }
-    producer.flush(Duration::from_secs(60))?;
+    load.finish()?;
     let (took, spent) = (started.elapsed(), server.cpu()?.saturating_sub(cpu));
     let bytes = args.records as f64 * args.size as f64;
     println!(
@@ -76,15 +63,13 @@ fn round(args: &Args) -> Result<()> {
         spent.as_secs_f64() / (bytes / 1e9),
         server.memory()?.1
     );
-    ensure!(
-        producer.in_flight_count() == 0,
-        "not all records were acknowledged"
-    );
     Ok(())
 }
 
-fn create(config: &ClientConfig, partitions: i32) -> Result<()> {
-    let admin: AdminClient<DefaultClientContext> = config.create()?;
+fn create(kafka: &str, partitions: i32) -> Result<()> {
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+        .set("bootstrap.servers", kafka)
+        .create()?;
     let topic = NewTopic::new(TOPIC, partitions, TopicReplication::Fixed(1));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -5,12 +5,12 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use compat_tests::weir::{Weir, find_binary};
 use compat_tests::{clock, ports};
-use rdkafka::ClientConfig;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::producer::BaseRecord;
 
+use crate::load::Load;
 use crate::machine::{percentile, pressure};
 use crate::server::Server;
 
@@ -55,7 +55,7 @@ pub fn run(args: &Args) -> Result<()> {
 /// Starts the process, and has a record acknowledged as soon as the port answers.
 fn first_ack() -> Result<Duration> {
     let [kafka, registry, http] = ports::free()?;
-    let dir = tempfile_dir()?;
+    let dir = std::env::temp_dir().join(format!("weir-bench-{}", std::process::id()));
     let address = |port: u16| format!("127.0.0.1:{port}");
     let started = Instant::now();
     let mut child = Command::new(find_binary()?)
@@ -77,11 +77,6 @@ fn first_ack() -> Result<Duration> {
     acked
 }
 
-fn tempfile_dir() -> Result<std::path::PathBuf> {
-    let dir = std::env::temp_dir().join(format!("weir-bench-{}", std::process::id()));
-    Ok(dir)
-}
-
 /// An ApiVersions request of version 0 is answered.
 fn wait_open(kafka: SocketAddr) -> Result<()> {
     let request = [0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 1, 0xff, 0xff];
@@ -97,16 +92,8 @@ fn wait_open(kafka: SocketAddr) -> Result<()> {
 }
 
 fn acknowledge(kafka: &str) -> Result<()> {
-    let producer: BaseProducer = ClientConfig::new()
-        .set("bootstrap.servers", kafka)
-        .set("acks", "all")
-        .set("linger.ms", "0")
-        .set("retry.backoff.ms", "10")
-        .create()?;
+    let load = Load::start(kafka, 0)?;
     let record: BaseRecord<'_, str, str> = BaseRecord::to("first").payload("record");
-    if let Err((error, _)) = producer.send(record) {
-        bail!("{error}");
-    }
-    producer.flush(Duration::from_secs(10))?;
-    Ok(())
+    load.send(record)?;
+    load.finish()
 }

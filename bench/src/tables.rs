@@ -3,14 +3,13 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use compat_tests::weir::Weir;
 use compat_tests::{clock, http as once};
-use rdkafka::ClientConfig;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use rdkafka::producer::BaseRecord;
 
 use crate::http::Connection;
+use crate::load::Load;
 use crate::machine::{percentile, pressure};
 use crate::server::Server;
 
@@ -91,25 +90,13 @@ fn write_long(bytes: &mut Vec<u8>, value: i64) {
 }
 
 fn upsert(weir: &Weir, server: Server, rows: u64, schema: u32, pass: &str) -> Result<()> {
-    let producer: ThreadedProducer<DefaultProducerContext> = ClientConfig::new()
-        .set("bootstrap.servers", weir.kafka.to_string())
-        .set("acks", "all")
-        .set("linger.ms", "5")
-        .set("queue.buffering.max.messages", "500000")
-        .create()?;
+    let load = Load::start(&weir.kafka.to_string(), 5)?;
     let (started, cpu) = (Instant::now(), server.cpu()?);
     for number in 0..rows {
         let (key, value) = (key(number), value(schema, number, pass));
-        let mut record = BaseRecord::to(TOPIC).key(&key).payload(&value);
-        while let Err((error, back)) = producer.send(record) {
-            if error != KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) {
-                bail!("{error}");
-            }
-            record = back;
-            clock::pause(Duration::from_millis(1));
-        }
+        load.send(BaseRecord::to(TOPIC).key(&key).payload(&value))?;
     }
-    producer.flush(Duration::from_secs(60))?;
+    load.finish()?;
     let acked = started.elapsed();
     let lag = clock::wait_for(Duration::from_secs(60), Duration::from_millis(2), || {
         is_folded(weir.http, rows - 1, pass).then(|| started.elapsed() - acked)
@@ -130,7 +117,7 @@ fn is_folded(http: SocketAddr, number: u64, pass: &str) -> bool {
     once::get(http, &path).is_ok_and(|answer| answer.status == 200 && answer.body.contains(pass))
 }
 
-/// Numbers without order that repeat only after all of them (an odd multiplier modulo 2^64).
+/// A row for each place, in no order.
 fn scattered(place: u64, rows: u64) -> u64 {
     place.wrapping_mul(0x9e37_79b9_7f4a_7c15) % rows
 }
@@ -180,7 +167,7 @@ fn batches(
             .windows(11)
             .filter(|bytes| bytes == b"\"overwrite ")
             .count();
-        // Counted on a part, so that the client costs little: every key has a row.
+        // A count costs the client little, and every key has a row.
         ensure!(rows == args.batch, "{rows} rows for {} keys", args.batch);
         found += args.batch as u64;
     }

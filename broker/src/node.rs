@@ -336,6 +336,9 @@ fn connections(broker: &Arc<Broker>, clients: usize) -> Arc<Connections> {
     Connections::new(clients, Box::new(setting))
 }
 
+/// Thirty years.
+const LONGEST_IDLE: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+
 /// What the node's settings say of a connection; they are read at the start only.
 fn limits(broker: &Broker) -> Limits {
     let state = broker.meta.read();
@@ -345,8 +348,10 @@ fn limits(broker: &Broker) -> Limits {
     let idle = u64::try_from(layers.broker_int("connections.max.idle.ms"));
     Limits {
         max_frame_bytes: frame.unwrap_or(most.max_frame_bytes),
-        // As in Kafka, a negative time is none.
-        idle: idle.map_or(Duration::MAX, Duration::from_millis),
+        // As in Kafka, a negative time is none; a longer one than this would overflow the clock.
+        idle: idle.map_or(LONGEST_IDLE, |ms| {
+            Duration::from_millis(ms).min(LONGEST_IDLE)
+        }),
         ..most
     }
 }
