@@ -3,15 +3,17 @@
 //! ```text
 //! offset  size  field
 //! 0       1     kind       u8 = 0x01 (0x00 reserved)
-//! 1       1     version    u8 = 0x01 (0x00 reserved)
+//! 1       1     version    u8 = 0x02 (0x00 reserved; 0x01 had no segments)
 //! 2       4     length     u32, bytes of the body
 //! 6       4     crc        u32, CRC-32C over bytes 0..6 and the body
 //! 10      n     body
 //!
-//! body:      log_start_offset i64, next_offset i64, then three lists, each behind a u32 count
+//! body:      log_start_offset i64, next_offset i64, then four lists, each behind a u32 count
 //! epoch:     epoch i32, start_offset i64
 //! producer:  producer_id i64, epoch i16, last_append_ms i64, count u8, its batches
 //! batch:     base_offset i64, timestamp i64, first_sequence i32, last_sequence i32
+//! segment:   base_offset i64, last_offset i64, max_timestamp i64, file u64, at u64, bytes u64,
+//!            blocks u32, index_crc u32; see `segment`
 //! extent:    base_offset i64, last_offset i64, max_timestamp i64, file u64, offset u32, len u32,
 //!            leader_epoch i32
 //! ```
@@ -21,10 +23,11 @@ use crate::epochs::{EpochStart, Epochs};
 use crate::extent::{Extent, Extents, Pos};
 use crate::partition::PartitionLog;
 use crate::producer::{ProducedBatch, ProducerState, Producers};
+use crate::segment::{Segment, Segments};
 use bytes::{Buf, BufMut, TryGetError};
 
 const KIND: u8 = 1;
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const HEADER_LEN: usize = 10;
 const CRC_AT: usize = 6;
 
@@ -33,7 +36,7 @@ const CRC_AT: usize = 6;
 pub enum FormatError {
     #[error("partition state is cut off")]
     Truncated,
-    #[error("partition state has kind {kind} and version {version}, 1 and 1 are known")]
+    #[error("partition state has kind {kind} and version {version}, 1 and 2 are known")]
     Unknown { kind: u8, version: u8 },
     #[error("partition state carries crc {stored:#010x}, its bytes have {computed:#010x}")]
     CrcMismatch { stored: u32, computed: u32 },
@@ -120,6 +123,18 @@ fn put_body(log: &PartitionLog, out: &mut Vec<u8>) {
         }
     }
 
+    out.put_u32(count(log.segments().len()));
+    for segment in log.segments().iter() {
+        out.put_i64(segment.base_offset);
+        out.put_i64(segment.last_offset);
+        out.put_i64(segment.max_timestamp);
+        out.put_u64(segment.file);
+        out.put_u64(segment.at);
+        out.put_u64(segment.bytes);
+        out.put_u32(segment.blocks);
+        out.put_u32(segment.index_crc);
+    }
+
     out.put_u32(count(log.extents().len()));
     for extent in log.extents().iter() {
         out.put_i64(extent.base_offset);
@@ -140,9 +155,21 @@ fn take_body(body: &mut &[u8]) -> Result<PartitionLog, FormatError> {
     let producers = take_list(body, take_producer)?;
     let producers =
         Producers::restore(producers).ok_or(FormatError::Inconsistent("producers are unsorted"))?;
+    let segments = take_list(body, take_segment)?;
+    let segments = Segments::restore(segments)
+        .ok_or(FormatError::Inconsistent("segments are not consecutive"))?;
     let extents = take_extents(body)?;
-    PartitionLog::restore(log_start_offset, next_offset, epochs, producers, extents)
-        .ok_or(FormatError::Inconsistent("extents and offsets differ"))
+    PartitionLog::restore(
+        log_start_offset,
+        next_offset,
+        epochs,
+        producers,
+        segments,
+        extents,
+    )
+    .ok_or(FormatError::Inconsistent(
+        "segments, extents and offsets differ",
+    ))
 }
 
 fn take_list<T>(
@@ -178,6 +205,19 @@ fn take_producer(body: &mut &[u8]) -> Result<(i64, ProducerState), FormatError> 
         "a producer's sequences have a gap",
     ))?;
     Ok((producer_id, state))
+}
+
+fn take_segment(body: &mut &[u8]) -> Result<Segment, FormatError> {
+    Ok(Segment {
+        base_offset: body.try_get_i64()?,
+        last_offset: body.try_get_i64()?,
+        max_timestamp: body.try_get_i64()?,
+        file: body.try_get_u64()?,
+        at: body.try_get_u64()?,
+        bytes: body.try_get_u64()?,
+        blocks: body.try_get_u32()?,
+        index_crc: body.try_get_u32()?,
+    })
 }
 
 fn take_extents(body: &mut &[u8]) -> Result<Extents, FormatError> {

@@ -40,7 +40,21 @@ impl Gather {
 
     /// Whether no later batch can be taken.
     pub(crate) fn is_full(&self) -> bool {
-        self.full
+        self.full || self.left == 0 && !self.taken.is_empty()
+    }
+
+    /// The offset that the next batch has to reach.
+    pub(crate) fn next(&self) -> Offset {
+        self.next
+    }
+
+    /// Bytes that may still be taken.
+    pub(crate) fn left(&self) -> usize {
+        self.left
+    }
+
+    pub(crate) fn upper(&self) -> Offset {
+        self.upper
     }
 
     pub(crate) fn into_batches(self) -> Vec<Bytes> {
@@ -65,6 +79,13 @@ impl Gather {
             return Ok(());
         }
         self.take_part(run)
+    }
+
+    /// Goes on behind `last`: every batch up to there was offered.
+    pub(crate) fn pass(&mut self, last: Offset) {
+        if !self.full {
+            self.next = self.next.max(last + 1);
+        }
     }
 
     fn take_part(&mut self, run: &Bytes) -> Result<(), BatchError> {

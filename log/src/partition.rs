@@ -7,17 +7,19 @@ use crate::batch::{BatchHeader, LeaderEpoch, Offset};
 use crate::epochs::{EpochEnd, Epochs};
 use crate::extent::{Extent, Extents};
 use crate::producer::{ProducerCheck, ProducerError, ProducerState, Producers};
+use crate::segment::{Segment, Segments};
 use smallvec::SmallVec;
 
 /// See the module's description.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PartitionLog {
-    // Invariant: log_start_offset <= next_offset; the last extent ends before next_offset, and the
-    // first one reaches log_start_offset.
+    // Invariant: log_start_offset <= next_offset; segments come before extents, without a hole; the last
+    // of them ends at next_offset, and the first one reaches log_start_offset.
     log_start_offset: Offset,
     next_offset: Offset,
     epochs: Epochs,
     producers: Producers,
+    segments: Segments,
     extents: Extents,
 }
 
@@ -86,13 +88,19 @@ impl PartitionLog {
         &self.producers
     }
 
+    /// What lies in segment files; older than all extents.
+    pub fn segments(&self) -> &Segments {
+        &self.segments
+    }
+
+    /// What lies in the write-ahead log.
     pub fn extents(&self) -> &Extents {
         &self.extents
     }
 
     /// Bytes of the batches that are kept.
     pub fn retained_bytes(&self) -> u64 {
-        self.extents.bytes()
+        self.segments.bytes() + self.extents.bytes()
     }
 
     /// Whether these batches, in this order, continue the log. Changes nothing.
@@ -190,8 +198,44 @@ impl PartitionLog {
             return;
         }
         self.log_start_offset = new_start;
+        self.segments.drop_below(new_start);
         self.extents.drop_below(new_start);
         self.epochs.trim(new_start);
+    }
+
+    /// The end, exclusive, of what lies in files of the write-ahead log up to `file`; `None` where nothing does.
+    pub fn end_in_wal(&self, file: u64) -> Option<Offset> {
+        let in_wal = self.extents.iter();
+        let last = in_wal.take_while(|extent| extent.pos.file <= file).last()?;
+        Some(last.last_offset + 1)
+    }
+
+    /// Has a segment take the place of the extents that hold the same batches: those below its end.
+    ///
+    /// A segment that lies below log start by now is not taken; says whether it was.
+    ///
+    /// # Panics
+    /// When an extent lies across the segment's end, or one that it does not hold lies before it.
+    pub fn move_to(&mut self, segment: Segment) -> bool {
+        if segment.last_offset < self.log_start_offset {
+            return false;
+        }
+        let first = self.extents.iter().next();
+        let first = first.map_or(self.next_offset, |extent| extent.base_offset);
+        assert!(
+            segment.base_offset <= first.max(self.log_start_offset),
+            "the segment starts with the first extent, or reaches log start"
+        );
+        self.extents.drop_below(segment.last_offset + 1);
+        let next = self.extents.iter().next().map(|extent| extent.base_offset);
+        let follows = next.unwrap_or(self.next_offset);
+        assert_eq!(
+            follows,
+            segment.last_offset + 1,
+            "the segment ends where an extent does"
+        );
+        self.segments.push(segment);
+        true
     }
 
     /// Forgets producers without an append for `expiration_ms`; returns how many.
@@ -226,10 +270,10 @@ impl PartitionLog {
         }))
     }
 
-    /// The log start that retention asks for: whole extents go, oldest first.
+    /// The log start that retention asks for: whole segments and extents go, oldest first.
     ///
     /// One goes when all its timestamps are older than `retention_ms`, or when what is left still holds
-    /// `retention_bytes`. Extents without timestamps are kept by time. `None` is no bound.
+    /// `retention_bytes`. Those without timestamps are kept by time. `None` is no bound.
     pub fn retention_start(
         &self,
         now_ms: i64,
@@ -237,25 +281,31 @@ impl PartitionLog {
         retention_bytes: Option<u64>,
     ) -> Offset {
         let mut start = self.log_start_offset;
-        let mut left = self.extents.bytes();
-        for extent in self.extents.iter() {
-            let rest = left - u64::from(extent.len);
+        let mut left = self.retained_bytes();
+        let segments = self.segments.iter();
+        let segments = segments.map(|part| (part.bytes, part.max_timestamp, part.last_offset));
+        let extents = self.extents.iter();
+        let extents =
+            extents.map(|part| (u64::from(part.len), part.max_timestamp, part.last_offset));
+        for (bytes, max_timestamp, last_offset) in segments.chain(extents) {
+            let rest = left - bytes;
             let expired = retention_ms.is_some_and(|keep| {
-                extent.max_timestamp >= 0 && now_ms.saturating_sub(extent.max_timestamp) > keep
+                max_timestamp >= 0 && now_ms.saturating_sub(max_timestamp) > keep
             });
             let spare = retention_bytes.is_some_and(|keep| rest >= keep);
             if !expired && !spare {
                 break;
             }
             left = rest;
-            start = extent.last_offset + 1;
+            start = last_offset + 1;
         }
         start
     }
 
     /// Memory held beside the struct itself.
     pub fn heap_bytes(&self) -> usize {
-        self.extents.heap_bytes() + self.epochs.heap_bytes() + self.producers.heap_bytes()
+        let places = self.segments.heap_bytes() + self.extents.heap_bytes();
+        places + self.epochs.heap_bytes() + self.producers.heap_bytes()
     }
 
     /// Puts stored parts together; `None` when they contradict each other.
@@ -264,6 +314,7 @@ impl PartitionLog {
         next_offset: Offset,
         epochs: Epochs,
         producers: Producers,
+        segments: Segments,
         extents: Extents,
     ) -> Option<PartitionLog> {
         let log = PartitionLog {
@@ -271,6 +322,7 @@ impl PartitionLog {
             next_offset,
             epochs,
             producers,
+            segments,
             extents,
         };
         log.validate().then_some(log)
@@ -278,18 +330,20 @@ impl PartitionLog {
 
     /// Whether the struct's invariant holds.
     pub(crate) fn validate(&self) -> bool {
-        let first_reaches_start = self
-            .extents
-            .iter()
-            .next()
-            .is_none_or(|first| first.last_offset >= self.log_start_offset);
-        let last_ends_the_log = self
-            .extents
-            .iter()
-            .next_back()
-            .is_none_or(|last| last.last_offset + 1 == self.next_offset);
+        let segments = self.segments.iter();
+        let ranges = segments.map(|part| (part.base_offset, part.last_offset));
+        let extents = self.extents.iter();
+        let ranges = ranges.chain(extents.map(|part| (part.base_offset, part.last_offset)));
+        let ranges: SmallVec<[_; 4]> = ranges.collect();
+        let first_reaches_start = ranges
+            .first()
+            .is_none_or(|(_, last)| *last >= self.log_start_offset);
+        let last_ends_the_log = ranges
+            .last()
+            .is_none_or(|(_, last)| *last + 1 == self.next_offset);
+        let no_hole = ranges.windows(2).all(|pair| pair[0].1 + 1 == pair[1].0);
         let within = self.log_start_offset <= self.next_offset;
-        within && first_reaches_start && last_ends_the_log
+        within && first_reaches_start && last_ends_the_log && no_hole
     }
 }
 

@@ -1,4 +1,5 @@
-//! Reads a partition's batches: from the tail while it has them, from disk below it.
+//! Reads a partition's batches: from the tail while it has them, below it from the write-ahead log, and
+//! below that from segments.
 //!
 //! A read has two steps. The plan is made while the partition is held still and touches no disk; it is
 //! run without any lock. What comes from a disk is compared with what should be there before it leaves.
@@ -8,18 +9,31 @@ use crate::extent::{Extent, Pos};
 use crate::gather::Gather;
 pub use crate::gather::ReadRequest;
 use crate::partition::PartitionLog;
+use crate::segment::{Block, Segment, SegmentIndex};
 use crate::tail::{Run, Tail};
 use bytes::Bytes;
 use std::io;
+use std::sync::Arc;
 
 /// Extents this close on disk are read as one: a few bytes too many are cheaper than another call.
 const MAX_GAP_BYTES: u32 = 4096;
 
-/// Reads bytes that were written to the write-ahead log.
+/// Neighbouring blocks of a segment are read as one up to this size.
+const READ_BYTES: usize = 1 << 20;
+
+/// Reads bytes that were written to the write-ahead log or to segment files.
 pub trait BlockReader {
     /// Exactly `len` bytes from `pos` on. They may span several entries of the file and what lies
     /// between those.
     fn read(&self, pos: Pos, len: usize) -> io::Result<Bytes>;
+
+    /// Exactly `len` bytes of the segment file with the number `file`, from `at` on.
+    fn read_segment(&self, file: u64, at: u64, len: usize) -> io::Result<Bytes>;
+
+    /// A segment's index. A reader may remember it: it never changes.
+    fn index(&self, segment: &Segment) -> Result<Arc<SegmentIndex>, ReadError> {
+        SegmentIndex::read(self, segment).map(Arc::new)
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +53,16 @@ pub enum ReadError {
         len: usize,
         source: io::Error,
     },
+    #[error("cannot read {len} bytes at {at} of segment file {file:020}.seg: {source}")]
+    SegmentIo {
+        file: u64,
+        at: u64,
+        len: u64,
+        source: io::Error,
+    },
+    /// A segment file holds something else than what was written there.
+    #[error("segment file {file:020}.seg is damaged at {at}: {source}")]
+    SegmentCorrupt { file: u64, at: u64, source: Damage },
     /// The disk holds something else than what was written there.
     #[error("batch {base_offset} is damaged at {pos:?}")]
     Corrupt {
@@ -54,6 +78,19 @@ pub enum ReadError {
     },
 }
 
+impl ReadError {
+    /// Whether the file has gone since the read was planned: its batches were moved, or trimmed. A new
+    /// plan knows.
+    pub fn is_gone(&self) -> bool {
+        match self {
+            ReadError::Io { source, .. } | ReadError::SegmentIo { source, .. } => {
+                source.kind() == io::ErrorKind::NotFound
+            }
+            _ => false,
+        }
+    }
+}
+
 /// What is wrong with bytes from a disk.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Damage {
@@ -61,6 +98,10 @@ pub enum Damage {
     Length { expected: usize, found: usize },
     #[error("it starts at offset {found} instead of {expected}")]
     Offset { expected: Offset, found: Offset },
+    #[error("its checksum is {found:#010x} instead of {expected:#010x}")]
+    Checksum { expected: u32, found: u32 },
+    #[error("its index contradicts itself")]
+    Index,
     #[error(transparent)]
     Batch(#[from] BatchError),
 }
@@ -69,6 +110,7 @@ pub enum Damage {
 #[derive(Debug)]
 pub struct ReadPlan {
     request: ReadRequest,
+    segments: Vec<Segment>,
     disk: Vec<DiskRun>,
     memory: Vec<Run>,
 }
@@ -98,6 +140,7 @@ impl ReadPlan {
         };
         let mut plan = ReadPlan {
             request,
+            segments: Vec::new(),
             disk: Vec::new(),
             memory: Vec::new(),
         };
@@ -117,7 +160,8 @@ impl ReadPlan {
         let mut planned = 0;
         let mut next = from;
         if from < tail_start {
-            (next, planned) = plan.add_disk(log, tail_start)?;
+            (next, planned) = plan.add_segments(log, tail_start);
+            (next, planned) = plan.add_disk(log, tail_start, next, planned)?;
         }
         for run in tail.starting_with(partition, next) {
             if planned >= request.max_bytes.max(1) || run.base_offset >= request.upper {
@@ -129,11 +173,34 @@ impl ReadPlan {
         Ok(plan)
     }
 
-    /// Adds the extents below `tail_start`; returns where they end and how many bytes they have.
+    /// Adds the segments below `tail_start`; returns where they end and about how many bytes they have.
+    fn add_segments(&mut self, log: &PartitionLog, tail_start: Offset) -> (Offset, usize) {
+        let ReadRequest {
+            from,
+            upper,
+            max_bytes,
+            ..
+        } = self.request;
+        let (mut next, mut planned) = (from, 0);
+        for segment in log.segments().starting_with(from) {
+            let enough = planned >= max_bytes.max(1);
+            if enough || segment.base_offset >= upper.min(tail_start) {
+                break;
+            }
+            planned = planned.saturating_add(bytes_from(segment, next));
+            next = segment.last_offset + 1;
+            self.segments.push(*segment);
+        }
+        (next, planned)
+    }
+
+    /// Adds the extents from `next` to `tail_start`; returns where they end and how many bytes are planned.
     fn add_disk(
         &mut self,
         log: &PartitionLog,
         tail_start: Offset,
+        mut next: Offset,
+        mut planned: usize,
     ) -> Result<(Offset, usize), ReadError> {
         let ReadRequest {
             from,
@@ -141,9 +208,7 @@ impl ReadPlan {
             max_bytes,
             ..
         } = self.request;
-        let mut next = from;
-        let mut planned = 0usize;
-        for extent in log.extents().starting_with(from) {
+        for extent in log.extents().starting_with(next) {
             // The first batch is read in any case, or nobody knows whether it fits.
             let enough = planned >= max_bytes.max(1);
             if extent.base_offset > next || enough || extent.base_offset >= upper.min(tail_start) {
@@ -153,7 +218,7 @@ impl ReadPlan {
             next = extent.last_offset + 1;
             self.add_extent(extent);
         }
-        if self.disk.is_empty() {
+        if self.is_in_memory() {
             return Err(ReadError::Missing(from));
         }
         Ok((next, planned))
@@ -176,12 +241,18 @@ impl ReadPlan {
 
     /// Whether running the plan leaves the disk alone, so that it may be done on the spot.
     pub fn is_in_memory(&self) -> bool {
-        self.disk.is_empty()
+        self.segments.is_empty() && self.disk.is_empty()
     }
 
     /// Consecutive whole batches; the slices share the memory that they come from.
     pub fn run(self, reader: &dyn BlockReader) -> Result<Vec<Bytes>, ReadError> {
         let mut gather = Gather::new(&self.request);
+        for segment in &self.segments {
+            if gather.is_full() {
+                break;
+            }
+            read_segment_into(segment, reader, &mut gather)?;
+        }
         for run in &self.disk {
             if gather.is_full() {
                 break;
@@ -235,6 +306,94 @@ impl DiskRun {
         }
         Ok(())
     }
+}
+
+/// About how many bytes of a segment lie at or above `offset`: exact for the whole.
+fn bytes_from(segment: &Segment, offset: Offset) -> usize {
+    let all = segment.last_offset - segment.base_offset + 1;
+    let part = segment.last_offset - offset.max(segment.base_offset) + 1;
+    let bytes = u128::from(segment.bytes) * part as u128 / all as u128;
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+fn read_segment_into(
+    segment: &Segment,
+    reader: &dyn BlockReader,
+    gather: &mut Gather,
+) -> Result<(), ReadError> {
+    let index = reader.index(segment)?;
+    while !gather.is_full() {
+        let rest = index.starting_with(gather.next());
+        let below = rest.partition_point(|block| block.base_offset < gather.upper());
+        let wanted = READ_BYTES.min(gather.left());
+        let mut len = 0;
+        let fits = |block: &&Block| {
+            len += block.len as usize;
+            len <= wanted
+        };
+        // The first block is read in any case, or nobody knows whether a batch of it fits.
+        let count = rest[..below].iter().take_while(fits).count().max(1);
+        let Some(blocks) = rest[..below].get(..count) else {
+            break;
+        };
+        for (block, bytes) in blocks
+            .iter()
+            .zip(read_blocks(segment.file, blocks, reader)?)
+        {
+            gather
+                .take(&bytes, block.base_offset, block.last_offset)
+                .map_err(|error| ReadError::SegmentCorrupt {
+                    file: segment.file,
+                    at: block.at,
+                    source: error.into(),
+                })?;
+            // A block's range may end behind its last batch.
+            gather.pass(block.last_offset);
+        }
+    }
+    Ok(())
+}
+
+/// Reads neighbouring blocks with one call and checks each.
+pub(crate) fn read_blocks(
+    file: u64,
+    blocks: &[Block],
+    reader: &dyn BlockReader,
+) -> Result<Vec<Bytes>, ReadError> {
+    let Some(first) = blocks.first() else {
+        return Ok(Vec::new());
+    };
+    let at = first.at;
+    let len: usize = blocks.iter().map(|block| block.len as usize).sum();
+    let read = reader.read_segment(file, at, len);
+    let mut rest = read.map_err(|source| {
+        let len = len as u64;
+        ReadError::SegmentIo {
+            file,
+            at,
+            len,
+            source,
+        }
+    })?;
+    let mut read = Vec::with_capacity(blocks.len());
+    for block in blocks {
+        let corrupt = |source| ReadError::SegmentCorrupt {
+            file,
+            at: block.at,
+            source,
+        };
+        let (expected, found) = (block.len as usize, rest.len());
+        if found < expected {
+            return Err(corrupt(Damage::Length { expected, found }));
+        }
+        let bytes = rest.split_to(expected);
+        let (expected, found) = (block.crc, crc32c::crc32c(&bytes));
+        if expected != found {
+            return Err(corrupt(Damage::Checksum { expected, found }));
+        }
+        read.push(bytes);
+    }
+    Ok(read)
 }
 
 /// Whether `run` holds the batches of `extent`, whole and undamaged.

@@ -1,13 +1,14 @@
 //! Finds a record by its time. Source: ListOffsets; KIP-734 for the highest timestamp.
 //!
-//! A search goes in rounds: under the partition's lock it names the next extent that may hold the
-//! record, without any lock the caller reads it and lets the search scan it.
+//! A search goes in rounds: under the partition's lock it names the next extent or segment that may hold
+//! the record, without any lock the caller has the search read and scan it.
 
 use crate::batch::{BatchError, BatchHeader, LeaderEpoch, Offset, TimestampType, batches};
 use crate::extent::Extent;
 use crate::partition::PartitionLog;
-use crate::read::{BlockReader, ReadError, ReadPlan, ReadRequest};
+use crate::read::{BlockReader, ReadError, ReadPlan, ReadRequest, read_blocks};
 use crate::records::BatchRecords;
+use crate::segment::{Block, Segment};
 use crate::tail::Tail;
 use bytes::Bytes;
 use std::ops::Range;
@@ -28,6 +29,36 @@ enum Wanted {
     Highest,
 }
 
+/// What a search looks at next.
+#[derive(Debug)]
+pub enum SearchStep {
+    Extent(ReadPlan),
+    Segment(Segment),
+}
+
+/// A part of the log that may hold the record.
+#[derive(Clone, Copy)]
+enum Candidate {
+    Extent(Extent),
+    Segment(Segment),
+}
+
+impl Candidate {
+    fn range(&self) -> (Offset, Offset) {
+        match self {
+            Candidate::Extent(extent) => (extent.base_offset, extent.last_offset),
+            Candidate::Segment(segment) => (segment.base_offset, segment.last_offset),
+        }
+    }
+
+    fn max_timestamp(&self) -> i64 {
+        match self {
+            Candidate::Extent(extent) => extent.max_timestamp,
+            Candidate::Segment(segment) => segment.max_timestamp,
+        }
+    }
+}
+
 /// One search through a partition, see the module's description.
 #[derive(Debug)]
 pub struct TimestampSearch {
@@ -36,7 +67,7 @@ pub struct TimestampSearch {
     upper: Offset,
     max_decompressed_bytes: usize,
     best: Option<TimestampHit>,
-    /// Base offsets of the extents that were looked at.
+    /// Base offsets of the extents and segments that were looked at.
     scanned: Vec<Offset>,
     scanning: Range<Offset>,
 }
@@ -63,31 +94,73 @@ impl TimestampSearch {
         }
     }
 
-    /// What to read and [`TimestampSearch::scan`] next; `None` when [`TimestampSearch::result`] stands.
+    /// What to [`TimestampSearch::take`] next; `None` when [`TimestampSearch::result`] stands.
     pub fn next(
         &mut self,
         log: &PartitionLog,
         tail: &Tail,
         partition: u64,
-    ) -> Result<Option<ReadPlan>, ReadError> {
-        let Some(extent) = self.candidate(log) else {
+    ) -> Result<Option<SearchStep>, ReadError> {
+        let Some(candidate) = self.candidate(log) else {
             return Ok(None);
         };
-        self.scanned.push(extent.base_offset);
-        let from = extent.base_offset.max(log.log_start_offset());
-        let upper = self.upper.min(extent.last_offset + 1);
+        let (base_offset, last_offset) = candidate.range();
+        self.scanned.push(base_offset);
+        let from = base_offset.max(log.log_start_offset());
+        let upper = self.upper.min(last_offset + 1);
         self.scanning = from..upper;
+        if let Candidate::Segment(segment) = candidate {
+            return Ok(Some(SearchStep::Segment(segment)));
+        }
         let request = ReadRequest {
             from,
             upper,
             max_bytes: usize::MAX,
             at_least_one: true,
         };
-        ReadPlan::new(log, tail, partition, &request).map(Some)
+        let plan = ReadPlan::new(log, tail, partition, &request)?;
+        Ok(Some(SearchStep::Extent(plan)))
     }
 
-    /// Looks through what the last plan gave.
-    pub fn scan(&mut self, runs: &[Bytes]) -> Result<(), ReadError> {
+    /// Reads what the last step names and looks through it. Blocks.
+    pub fn take(&mut self, step: SearchStep, reader: &dyn BlockReader) -> Result<(), ReadError> {
+        match step {
+            SearchStep::Extent(plan) => self.scan(&plan.run(reader)?),
+            SearchStep::Segment(segment) => self.scan_segment(&segment, reader),
+        }
+    }
+
+    /// Starts over: what the last step named has gone, and another part of the log holds it now.
+    pub fn again(&mut self) {
+        self.best = None;
+        self.scanned.clear();
+        self.scanning = 0..0;
+    }
+
+    /// Looks through the blocks that may hold the record, the most promising first.
+    fn scan_segment(
+        &mut self,
+        segment: &Segment,
+        reader: &dyn BlockReader,
+    ) -> Result<(), ReadError> {
+        let index = reader.index(segment)?;
+        let reaching = index.starting_with(self.scanning.start).iter();
+        let mut blocks: Vec<&Block> = reaching
+            .filter(|block| block.base_offset < self.scanning.end)
+            .collect();
+        if self.wanted == Wanted::Highest {
+            blocks.sort_by_key(|block| std::cmp::Reverse(block.max_timestamp));
+        }
+        for block in blocks {
+            if self.is_better(block.max_timestamp, block.base_offset) {
+                self.scan(&read_blocks(segment.file, &[*block], reader)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks through batches that were read.
+    fn scan(&mut self, runs: &[Bytes]) -> Result<(), ReadError> {
         for run in runs {
             for found in batches(run) {
                 let (header, range) = found.map_err(|source| ReadError::Records {
@@ -112,26 +185,32 @@ impl TimestampSearch {
         self.best
     }
 
-    fn candidate(&self, log: &PartitionLog) -> Option<Extent> {
+    fn candidate(&self, log: &PartitionLog) -> Option<Candidate> {
+        let segments = log.segments().iter().copied().map(Candidate::Segment);
         match self.wanted {
             Wanted::AtLeast(_) if self.best.is_some() || self.scanning.end >= self.upper => None,
             Wanted::AtLeast(timestamp) => {
                 let from = self.scanning.end.max(log.log_start_offset());
-                log.extents()
-                    .first_with_timestamp(timestamp, from)
-                    .filter(|extent| extent.base_offset < self.upper)
+                let mut segments = segments.filter(|segment| {
+                    segment.range().1 >= from && segment.max_timestamp() >= timestamp
+                });
+                let in_wal = || {
+                    let extent = log.extents().first_with_timestamp(timestamp, from)?;
+                    Some(Candidate::Extent(extent))
+                };
+                let first = segments.next().or_else(in_wal);
+                first.filter(|first| first.range().0 < self.upper)
             }
-            // An extent's maximum may lie below log start or above the end, so the best one may
+            // A part's maximum may lie below log start or above the end, so the best one may
             // disappoint.
-            Wanted::Highest => log
-                .extents()
-                .iter()
-                .filter(|extent| extent.base_offset < self.upper)
-                .filter(|extent| !self.scanned.contains(&extent.base_offset))
-                .filter(|extent| self.is_better(extent.max_timestamp, extent.base_offset))
-                .reduce(|best, extent| {
-                    if extent.max_timestamp > best.max_timestamp {
-                        extent
+            Wanted::Highest => segments
+                .chain(log.extents().iter().map(Candidate::Extent))
+                .filter(|part| part.range().0 < self.upper)
+                .filter(|part| !self.scanned.contains(&part.range().0))
+                .filter(|part| self.is_better(part.max_timestamp(), part.range().0))
+                .reduce(|best, part| {
+                    if part.max_timestamp() > best.max_timestamp() {
+                        part
                     } else {
                         best
                     }
@@ -187,8 +266,8 @@ pub fn search(
     partition: u64,
     reader: &dyn BlockReader,
 ) -> Result<Option<TimestampHit>, ReadError> {
-    while let Some(plan) = search.next(log, tail, partition)? {
-        search.scan(&plan.run(reader)?)?;
+    while let Some(step) = search.next(log, tail, partition)? {
+        search.take(step, reader)?;
     }
     Ok(search.result())
 }

@@ -29,6 +29,20 @@ fn append(
     pos.offset + extent.len
 }
 
+/// A segment with these offsets, inclusive.
+fn segment(base_offset: Offset, last_offset: Offset) -> Segment {
+    Segment {
+        base_offset,
+        last_offset,
+        max_timestamp: 1000,
+        file: 12,
+        at: 32,
+        bytes: 68,
+        blocks: 1,
+        index_crc: 0xabcd,
+    }
+}
+
 fn encoded(log: &PartitionLog) -> Vec<u8> {
     let mut out = Vec::new();
     encode(log, &mut out);
@@ -38,14 +52,16 @@ fn encoded(log: &PartitionLog) -> Vec<u8> {
 #[test]
 fn golden_bytes() {
     let mut log = PartitionLog::starting_at(5);
-    append(&mut log, 3, Some((17, 4)), 256, 0);
+    let at = append(&mut log, 3, None, 0, 0);
+    assert!(log.move_to(segment(5, 5)));
+    append(&mut log, 3, Some((17, 4)), 256, at);
     #[rustfmt::skip]
     let expected = [
-        1, 1, // kind, version
-        0, 0, 0, 127, // length
-        0xa4, 0x59, 0x24, 0x7b, // crc
+        1, 2, // kind, version
+        0, 0, 0, 187, // length
+        0x83, 0xcd, 0xea, 0x73, // crc
         0, 0, 0, 0, 0, 0, 0, 5, // log_start_offset
-        0, 0, 0, 0, 0, 0, 0, 6, // next_offset
+        0, 0, 0, 0, 0, 0, 0, 7, // next_offset
         0, 0, 0, 1, // epochs
         0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 5,
         0, 0, 0, 1, // producers
@@ -53,15 +69,24 @@ fn golden_bytes() {
         0, 2, // epoch
         0, 0, 0, 0, 0, 0, 0, 77, // last_append_ms
         1, // batches
-        0, 0, 0, 0, 0, 0, 0, 5, // base_offset
-        0, 0, 0, 0, 0, 0, 0x03, 0xe8, // timestamp
+        0, 0, 0, 0, 0, 0, 0, 6, // base_offset
+        0, 0, 0, 0, 0, 0, 0x04, 0x2c, // timestamp
         0, 0, 0, 4, 0, 0, 0, 4, // sequences
-        0, 0, 0, 1, // extents
+        0, 0, 0, 1, // segments
         0, 0, 0, 0, 0, 0, 0, 5, // base_offset
         0, 0, 0, 0, 0, 0, 0, 5, // last_offset
         0, 0, 0, 0, 0, 0, 0x03, 0xe8, // max_timestamp
+        0, 0, 0, 0, 0, 0, 0, 12, // file
+        0, 0, 0, 0, 0, 0, 0, 32, // at
+        0, 0, 0, 0, 0, 0, 0, 68, // bytes
+        0, 0, 0, 1, // blocks
+        0, 0, 0xab, 0xcd, // index_crc
+        0, 0, 0, 1, // extents
+        0, 0, 0, 0, 0, 0, 0, 6, // base_offset
+        0, 0, 0, 0, 0, 0, 0, 6, // last_offset
+        0, 0, 0, 0, 0, 0, 0x04, 0x2c, // max_timestamp
         0, 0, 0, 0, 0, 0, 0, 9, // file
-        0, 0, 1, 0, // offset
+        0, 0, 1, 0x44, // offset
         0, 0, 0, 68, // len
         0, 0, 0, 3, // leader_epoch
     ];
@@ -84,7 +109,7 @@ fn states_stand_one_after_the_other() {
 #[test]
 fn reserved_and_unknown_versions_are_refused() {
     let good = encoded(&PartitionLog::new());
-    for (kind, version) in [(0, 1), (1, 0), (1, 2), (2, 1)] {
+    for (kind, version) in [(0, 2), (1, 0), (1, 1), (1, 3), (2, 2)] {
         let mut bad = good.clone();
         (bad[0], bad[1]) = (kind, version);
         let refused = decode(&mut bad.as_slice());
@@ -107,7 +132,7 @@ fn a_sound_crc_over_a_contradiction_is_refused() {
 
 fn any_log() -> impl Strategy<Value = PartitionLog> {
     let steps = prop::collection::vec((0i32..2, prop::option::of(1i64..4), 0u32..2), 0..40);
-    (0i64..1000, steps, 0i64..50).prop_map(|(start, steps, trimmed)| {
+    (0i64..1000, steps, 0i64..50, 0i64..50).prop_map(|(start, steps, moved, trimmed)| {
         let mut log = PartitionLog::starting_at(start);
         let (mut epoch, mut at, mut sequences) = (0, 0, [0; 4]);
         for (epoch_step, producer, gap) in steps {
@@ -117,6 +142,13 @@ fn any_log() -> impl Strategy<Value = PartitionLog> {
                 (id, sequences[id as usize])
             });
             at = append(&mut log, epoch, producer, gap, at);
+        }
+        let extents: Vec<_> = log.extents().iter().collect();
+        if let Some(last) = extents
+            .iter()
+            .rfind(|last| last.last_offset < start + moved)
+        {
+            assert!(log.move_to(segment(start, last.last_offset)));
         }
         log.trim(start + trimmed);
         log

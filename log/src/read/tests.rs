@@ -2,6 +2,7 @@ use super::*;
 use crate::batch::{BatchHeader, assign};
 use crate::builder::BatchBuilder;
 use crate::compression::Codec;
+use crate::segment::{self, SegmentBuilder};
 use proptest::prelude::*;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -20,6 +21,7 @@ pub(crate) struct Fixture {
 #[derive(Default)]
 pub(crate) struct Disk {
     files: HashMap<u64, Vec<u8>>,
+    pub segments: HashMap<u64, Vec<u8>>,
     reads: RefCell<Vec<(Pos, usize)>>,
 }
 
@@ -29,6 +31,12 @@ impl BlockReader for Disk {
         let start = pos.offset as usize;
         let file = &self.files[&pos.file];
         Ok(Bytes::copy_from_slice(&file[start..start + len]))
+    }
+
+    fn read_segment(&self, file: u64, at: u64, len: usize) -> io::Result<Bytes> {
+        let start = at as usize;
+        let bytes = self.segments[&file].get(start..start + len);
+        Ok(Bytes::copy_from_slice(bytes.unwrap_or_default()))
     }
 }
 
@@ -65,6 +73,26 @@ impl Fixture {
         let cost = bytes.len();
         let (base, last) = (extent.base_offset, extent.last_offset);
         self.tail.push(PARTITION, base, last, bytes.into(), cost);
+    }
+
+    /// Moves what lies in WAL files up to `file` into a segment.
+    pub fn retire(&mut self, file: u64) {
+        let Some(end) = self.log.end_in_wal(file) else {
+            return;
+        };
+        let start = self.log.extents().iter().next().unwrap().base_offset;
+        let number = self.disk.segments.len() as u64 + 1;
+        let mut content = segment::file_header(number).to_vec();
+        let at = content.len() as u64;
+        let mut builder = SegmentBuilder::new([7; segment::OWNER_LEN], number, at);
+        for (header, bytes) in &self.batches {
+            if (start..end).contains(&header.base_offset) {
+                builder.push(header, bytes, &mut content);
+            }
+        }
+        assert!(self.log.move_to(builder.finish(&mut content).unwrap()));
+        assert!(self.log.validate());
+        self.disk.segments.insert(number, content);
     }
 
     pub fn next_epoch(&mut self) {
@@ -244,6 +272,10 @@ fn a_short_read_is_an_error() {
         fn read(&self, _: Pos, len: usize) -> io::Result<Bytes> {
             Ok(Bytes::from(vec![0; len - 1]))
         }
+
+        fn read_segment(&self, _: u64, _: u64, len: usize) -> io::Result<Bytes> {
+            Ok(Bytes::from(vec![0; len - 1]))
+        }
     }
     let mut fixture = Fixture::new(0, 0);
     fixture.append(1, 0, vec![of(2)]);
@@ -270,6 +302,7 @@ proptest! {
         entries in prop::collection::vec(entry(), 1..20),
         budget in 0usize..2000,
         trimmed in 0i64..30,
+        (early, late, retired) in (0u64..20, 0u64..20, any::<bool>()),
         (start, limit) in (0i64..60, 0i64..60),
         max_bytes in prop_oneof![0usize..2000, Just(usize::MAX)],
         at_least_one: bool,
@@ -280,7 +313,13 @@ proptest! {
             file += u64::from(next_file);
             fixture.append(file, gap, records.into_iter().map(of).collect());
         }
+        if retired {
+            fixture.retire(early);
+        }
         fixture.log.trim(trimmed);
+        if retired {
+            fixture.retire(late);
+        }
         let (low, high) = (fixture.log.log_start_offset(), fixture.log.next_offset());
         let request = ReadRequest {
             from: start.clamp(low, high),

@@ -101,22 +101,29 @@ proptest! {
         codec in prop::sample::select(vec![Codec::None, Codec::Lz4]),
         budget in 0usize..1500,
         trimmed in 0i64..30,
+        retired in prop::option::of(0u64..15),
         upper_at: prop::sample::Index,
         timestamp in 0i64..110,
     ) {
         let mut fixture = Fixture::new(0, budget);
         let mut times = Vec::new();
         let mut ends = vec![0];
-        for (entry, gap) in entries {
+        for (file, (entry, gap)) in (0u64..).zip(entries) {
             let mut batches = Vec::new();
             for timestamps in entry {
                 batches.push(batch(codec, &timestamps));
                 times.extend(timestamps);
                 ends.push(times.len() as Offset);
             }
-            fixture.append(1, gap, batches);
+            fixture.append(file, gap, batches);
+        }
+        if let Some(file) = retired {
+            fixture.retire(file / 2);
         }
         fixture.log.trim(trimmed);
+        if let Some(file) = retired {
+            fixture.retire(file);
+        }
         let upper = *upper_at.get(&ends);
         let counts = fixture.log.log_start_offset()..upper;
         let known = || (0..).zip(times.iter().copied()).filter(|(offset, _)| counts.contains(offset));

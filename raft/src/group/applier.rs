@@ -127,6 +127,7 @@ impl RaftStateMachine<TypeConfig> for Applier {
 
     async fn get_snapshot_builder(&mut self) -> Builder {
         Builder {
+            number: self.group.begin_build(),
             group: self.group.clone(),
             snapshots: self.snapshots.clone(),
             snapshot: Snapshot {
@@ -169,6 +170,7 @@ impl RaftStateMachine<TypeConfig> for Applier {
 
 /// A view of the state at one moment, to be stored.
 pub struct Builder {
+    number: u64,
     group: Arc<Group>,
     snapshots: SnapshotStore,
     snapshot: Snapshot,
@@ -179,7 +181,7 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
 
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
         let (group, snapshots) = (self.group.clone(), self.snapshots.clone());
-        let snapshot = self.snapshot.clone();
+        let (snapshot, number) = (self.snapshot.clone(), self.number);
         unblock(move || {
             // An entry may be applied before this node has synced it, and a snapshot must not be
             // ahead of the log that it stands for.
@@ -188,6 +190,7 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
                 group.wal.wait_until_durable(end)?;
             }
             snapshots.save(&snapshot)?;
+            group.builds.stored.send_replace(number);
             Ok(snapshot)
         })
         .await

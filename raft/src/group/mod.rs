@@ -12,9 +12,11 @@ pub mod types;
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use crate::ids::{ShardId, WalPos};
 use crate::payload::Payload;
@@ -32,6 +34,14 @@ pub struct Group {
     pub shard: ShardId,
     wal: Arc<Wal>,
     log: Mutex<LogState>,
+    builds: Builds,
+}
+
+/// The snapshots that this process has built of a shard, counted from 1.
+struct Builds {
+    begun: AtomicU64,
+    /// The last one that is durable.
+    stored: watch::Sender<u64>,
 }
 
 impl Group {
@@ -40,6 +50,10 @@ impl Group {
             shard,
             wal,
             log: Mutex::new(log),
+            builds: Builds {
+                begun: AtomicU64::new(0),
+                stored: watch::Sender::new(0),
+            },
         }
     }
 
@@ -119,6 +133,26 @@ impl Group {
         let mut log = self.log.lock();
         log.set_applied(index);
         log.release(self.wal.durable());
+    }
+
+    /// The last entry that is applied.
+    pub fn applied_index(&self) -> Option<u64> {
+        self.log.lock().applied()
+    }
+
+    /// Notes that a snapshot of the state as it is now is being built, and numbers it.
+    fn begin_build(&self) -> u64 {
+        self.builds.begun.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// The number of the last snapshot whose building has begun.
+    pub fn last_build(&self) -> u64 {
+        self.builds.begun.load(Ordering::Acquire)
+    }
+
+    /// The number of the last snapshot that is durable.
+    pub fn stored_builds(&self) -> watch::Receiver<u64> {
+        self.builds.stored.subscribe()
     }
 
     /// The oldest WAL file that this shard's entries need.

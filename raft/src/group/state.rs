@@ -142,6 +142,10 @@ impl LogState {
         self.purged = self.purged.max(Some(upto));
     }
 
+    pub fn applied(&self) -> Option<Index> {
+        self.applied
+    }
+
     pub fn set_applied(&mut self, applied: Index) {
         self.applied = self.applied.max(Some(applied));
     }

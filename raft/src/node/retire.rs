@@ -7,6 +7,12 @@ use super::Node;
 use crate::group::Group;
 
 impl Node {
+    /// The oldest file of the WAL, and the one that is being written.
+    pub fn wal_files(&self) -> (u64, u64) {
+        let wal = &self.inner.wal;
+        (wal.oldest_file(), wal.newest_file())
+    }
+
     /// Retires every file that lies before all entries that are not purged. Votes and watermarks
     /// in such files are written again first. Returns the oldest file that is left.
     ///

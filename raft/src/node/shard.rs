@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, RaftError};
@@ -19,6 +20,10 @@ use crate::payload::Payload;
 use crate::state_machine::StateMachine;
 use crate::transport::{Answer, Ask, Network, Reply, Request};
 
+/// How long a snapshot is waited for before it is asked for again.
+const BUILD_AGAIN: Duration = Duration::from_millis(100);
+
+type Metrics = openraft::alias::WatchReceiverOf<TypeConfig, openraft::RaftMetrics<TypeConfig>>;
 pub type Raft = openraft::Raft<TypeConfig, Applier>;
 
 /// A shard's replica. Clones share it.
@@ -188,35 +193,79 @@ impl Shard {
         asked.map_err(|fatal| ChangeError::Fatal(fatal.to_string()))
     }
 
-    /// Stores a snapshot of everything applied so far; returns the last index in it.
+    /// Stores a snapshot of the state as it is now or later; returns the last index in it. It is stored anew
+    /// also when nothing was applied since the last one: the state machine may hold the same state elsewhere.
     pub async fn snapshot(&self) -> Result<Option<Index>, String> {
         let mut metrics = self.raft.metrics();
         let target = metrics.borrow_watched().last_applied.map(|id| id.index);
         let Some(target) = target else {
             return Ok(None);
         };
-        let triggered = self.raft.trigger().snapshot().await;
-        triggered.map_err(|fatal| fatal.to_string())?;
+        let before = self.group.last_build();
+        let mut stored = self.group.stored_builds();
         loop {
-            let (snapshot, running) = {
+            if *stored.borrow_and_update() > before {
+                break;
+            }
+            // Does nothing while an earlier one is being built.
+            let triggered = self.raft.trigger().snapshot().await;
+            triggered.map_err(|fatal| fatal.to_string())?;
+            let build = tokio::time::timeout(BUILD_AGAIN, stored.changed());
+            if build.await.is_err() {
+                let running = metrics.borrow_watched().running_state.clone();
+                running.map_err(|fatal| fatal.to_string())?;
+            }
+        }
+        self.wait_metrics(&mut metrics, |now| {
+            now.snapshot.map(|id| id.index) >= Some(target)
+        })
+        .await?;
+        Ok(metrics.borrow_watched().snapshot.map(|id| id.index))
+    }
+
+    /// Forgets entries up to and including `upto`, as far as a snapshot holds them; returns when they are
+    /// forgotten.
+    pub async fn purge(&self, upto: Index) -> Result<(), String> {
+        let mut metrics = self.raft.metrics();
+        let held = metrics.borrow_watched().snapshot.map(|id| id.index);
+        let Some(upto) = held.map(|held| held.min(upto)) else {
+            return Ok(());
+        };
+        let purged = self.raft.trigger().purge_log(upto).await;
+        purged.map_err(|fatal| fatal.to_string())?;
+        self.wait_metrics(&mut metrics, |now| {
+            now.purged.map(|id| id.index) >= Some(upto)
+        })
+        .await
+    }
+
+    async fn wait_metrics(
+        &self,
+        metrics: &mut Metrics,
+        reached: impl Fn(&openraft::RaftMetrics<TypeConfig>) -> bool,
+    ) -> Result<(), String> {
+        loop {
+            let (done, running) = {
                 let now = metrics.borrow_watched();
-                (now.snapshot, now.running_state.clone())
+                (reached(&now), now.running_state.clone())
             };
             running.map_err(|fatal| fatal.to_string())?;
-            if let Some(snapshot) = snapshot
-                && snapshot.index >= target
-            {
-                return Ok(Some(snapshot.index));
+            if done {
+                return Ok(());
             }
             let changed = metrics.changed().await;
             changed.map_err(|_| "the replica was shut down".to_owned())?;
         }
     }
 
-    /// Forgets entries up to and including `upto`, as far as a snapshot holds them.
-    pub async fn purge(&self, upto: Index) -> Result<(), String> {
-        let purged = self.raft.trigger().purge_log(upto).await;
-        purged.map_err(|fatal| fatal.to_string())
+    /// The last entry that is applied here.
+    pub fn applied(&self) -> Option<Index> {
+        self.group.applied_index()
+    }
+
+    /// The first WAL file that holds an entry that was not purged.
+    pub fn oldest_file(&self) -> Option<u64> {
+        self.group.oldest_entry_file()
     }
 
     /// The last entry that lies in WAL file `file` or an older one.
