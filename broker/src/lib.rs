@@ -20,6 +20,7 @@ pub mod producer_ids;
 pub mod random;
 pub mod registry;
 pub mod rejects;
+pub mod segments;
 pub mod shard;
 pub mod space;
 pub mod tables;

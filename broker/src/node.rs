@@ -12,10 +12,9 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-use weir_log::{BlockReader, Pos};
-use weir_raft::{
-    Env, NoPeers, NodeConfig, NodeId, Outcome, ProposeError, ShardId, WalConfig, WalPos,
-};
+use weir_log::BlockReader;
+use weir_raft::disk::RealDisk;
+use weir_raft::{Env, NoPeers, NodeConfig, NodeId, Outcome, ProposeError, ShardId, WalConfig};
 use weir_tables::Budget;
 
 use crate::broker::{Broker, Parts};
@@ -40,6 +39,7 @@ use crate::partitions_here::PartitionsHere;
 use crate::random::{Generator, Random};
 use crate::registry::backend::BrokerRegistry;
 use crate::registry::{SchemaFold, SchemaRegistry};
+use crate::segments::{self, Blocks, Retention, Retire, SegmentFiles};
 use crate::shard::entry::Body;
 use crate::shard::host::{Partitions, ShardHost};
 use crate::shard::machine::{Folds, Machine};
@@ -58,6 +58,10 @@ const TABLE_CACHE_BYTES: usize = 256 << 20;
 /// Rows that wait to be written, for all shards.
 const TABLE_WRITE_BUFFER_BYTES: usize = 64 << 20;
 
+/// Sealed files of the write-ahead log up to this size, or this part of its budget, are kept: the newest
+/// records are the likeliest to be trimmed or read again, and a start replays them.
+const WAL_KEEP_BYTES: u64 = 1 << 30;
+const WAL_KEEP_PART: u64 = 4;
 /// The least size of a file of the write-ahead log.
 const MIN_WAL_FILE_BYTES: u32 = 1 << 20;
 
@@ -73,6 +77,8 @@ pub enum NodeError {
     Bind(#[from] BindError),
     #[error("the start was interrupted: {0}")]
     Interrupted(io::Error),
+    #[error("opening the segment files failed: {0}")]
+    Segments(io::Error),
     #[error(transparent)]
     Tables(#[from] weir_tables::StoreError),
     #[error("shard {0} has no leader after {ELECTION_PATIENCE:?}")]
@@ -131,6 +137,8 @@ pub struct Node {
     pub addresses: Addresses,
     stop: CancellationToken,
     serving: Vec<tokio::task::JoinHandle<()>>,
+    /// What moves and trims records.
+    tending: Vec<tokio::task::JoinHandle<()>>,
     _identity: Identity,
 }
 
@@ -153,12 +161,16 @@ impl Node {
         let space = space(&options, &raft, &metrics);
         let stop = CancellationToken::new();
 
+        let files = open_segments(&options).await?;
+        let blocks: Arc<dyn BlockReader + Send + Sync> =
+            Arc::new(Blocks::new(raft.clone(), files.clone()));
         let fold = MetaFold::default();
         let partitions = Arc::new(Partitions::default());
         let schemas = Arc::new(SchemaFold::default());
         let group_store = Arc::new(GroupStore::default());
         let start = ShardStart {
             raft: &raft,
+            blocks: &blocks,
             clock: &clock,
             partitions: &partitions,
             groups: &group_store,
@@ -191,7 +203,6 @@ impl Node {
                 meta.clone(),
             ));
         }
-        let blocks: Arc<dyn BlockReader + Send + Sync> = Arc::new(WalBlocks(raft.clone()));
         let source = Arc::new(PartitionSource {
             partitions: partitions.clone(),
             blocks: blocks.clone(),
@@ -240,6 +251,7 @@ impl Node {
         }));
         let addresses = listeners.addresses();
         tokio::spawn(broker.tables.clone().run(stop.clone()));
+        let tending = tend(&broker, &raft, files, wal_keep_files(&options));
         let serving = serve(
             &broker,
             listeners,
@@ -254,6 +266,7 @@ impl Node {
             addresses,
             stop,
             serving,
+            tending,
             _identity: identity,
         })
     }
@@ -261,9 +274,9 @@ impl Node {
     /// Stops accepting, finishes what is in flight, and leaves the mark of a clean stop.
     pub async fn shutdown(self) {
         self.stop.cancel();
-        for serving in self.serving {
-            if let Err(error) = serving.await {
-                tracing::error!(%error, "a listener did not stop");
+        for task in self.serving.into_iter().chain(self.tending) {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a task did not stop");
             }
         }
         let tables = self.broker.tables.clone();
@@ -299,6 +312,41 @@ async fn open_raft(
 fn wal_file_bytes(options: &Options) -> u32 {
     let part = u32::try_from(options.wal_budget_bytes / 8).unwrap_or(u32::MAX);
     options.wal_file_bytes.min(part.max(MIN_WAL_FILE_BYTES))
+}
+
+fn wal_keep_files(options: &Options) -> u64 {
+    let bytes = WAL_KEEP_BYTES.min(options.wal_budget_bytes / WAL_KEEP_PART);
+    bytes / u64::from(wal_file_bytes(options))
+}
+
+async fn open_segments(options: &Options) -> Result<Arc<SegmentFiles>, NodeError> {
+    let dir = options.data_dir.join("segments");
+    let open = move || SegmentFiles::open(dir, Arc::new(RealDisk));
+    let opened = tokio::task::spawn_blocking(open).await;
+    let files = opened.map_err(io::Error::from).and_then(|files| files);
+    Ok(Arc::new(files.map_err(NodeError::Segments)?))
+}
+
+/// Starts what moves records into segments, and what trims those that expired.
+fn tend(
+    broker: &Arc<Broker>,
+    raft: &weir_raft::Node,
+    files: Arc<SegmentFiles>,
+    keep_files: u64,
+) -> Vec<tokio::task::JoinHandle<()>> {
+    let parts = segments::Parts {
+        raft: raft.clone(),
+        shards: broker.shards.clone(),
+        partitions: broker.partitions.clone(),
+        files,
+        blocks: broker.blocks.clone(),
+        keep_files,
+    };
+    let retire = Arc::new(Retire::new(parts, broker.stopping.clone()));
+    vec![
+        tokio::spawn(retire.run()),
+        tokio::spawn(Retention::new(broker.clone()).run()),
+    ]
 }
 
 fn space(options: &Options, raft: &weir_raft::Node, metrics: &Metrics) -> Arc<Space> {
@@ -359,6 +407,7 @@ fn limits(broker: &Broker) -> Limits {
 /// What every shard of a node is started with.
 struct ShardStart<'a> {
     raft: &'a weir_raft::Node,
+    blocks: &'a Arc<dyn BlockReader + Send + Sync>,
     clock: &'a Arc<dyn Clock>,
     partitions: &'a Arc<Partitions>,
     groups: &'a Arc<GroupStore>,
@@ -380,7 +429,7 @@ async fn start_shard(
         schemas: Some(start.schemas.clone()),
         metadata,
     };
-    let blocks = Arc::new(WalBlocks(start.raft.clone()));
+    let blocks = start.blocks.clone();
     let machine = Machine::new(host.clone(), start.partitions.clone(), folds, blocks);
     host.started(start.raft.start_shard(id, Box::new(machine)).await?);
     tokio::spawn(proposer::run(
@@ -557,20 +606,5 @@ impl MetaEnv for DecisionEnv {
 
     fn random_uuid(&self) -> Uuid {
         self.random.uuid()
-    }
-}
-
-/// The WAL as the place where `weir-log` reads records.
-struct WalBlocks(weir_raft::Node);
-
-impl BlockReader for WalBlocks {
-    fn read(&self, pos: Pos, len: usize) -> io::Result<Bytes> {
-        self.0.read(
-            WalPos {
-                file: pos.file,
-                offset: pos.offset,
-            },
-            len,
-        )
     }
 }

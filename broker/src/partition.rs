@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 use weir_log::{
@@ -10,6 +11,9 @@ use weir_log::{
 
 use crate::shard::entry::{PartitionId, Role};
 use crate::shard::host::ShardHost;
+
+/// Plans that may be overtaken by a move of the records, for one read: each move takes seconds.
+const PLAN_AGAIN: u32 = 3;
 
 /// One partition's replica on this node. It is idle state only: no task, timer or open file.
 pub struct Partition {
@@ -74,12 +78,38 @@ impl Partition {
             .with_tail(|tail| ReadPlan::new(&log, tail, self.handle, request))
     }
 
+    /// Plans a read and runs it; blocks where it reads a disk.
+    pub fn read(
+        &self,
+        request: &ReadRequest,
+        blocks: &dyn BlockReader,
+    ) -> Result<Vec<Bytes>, ReadError> {
+        self.run_read(self.plan_read(request)?, request, blocks)
+    }
+
+    /// Runs the plan of `request`, or a newer one where what it names was moved or trimmed meanwhile.
+    pub fn run_read(
+        &self,
+        mut plan: ReadPlan,
+        request: &ReadRequest,
+        blocks: &dyn BlockReader,
+    ) -> Result<Vec<Bytes>, ReadError> {
+        for _ in 0..PLAN_AGAIN {
+            match plan.run(blocks) {
+                Err(error) if error.is_gone() => plan = self.plan_read(request)?,
+                result => return result,
+            }
+        }
+        plan.run(blocks)
+    }
+
     /// The record that a timestamp search ends at; reads the disk where it has to.
     pub fn search(
         &self,
         mut search: TimestampSearch,
         blocks: &dyn BlockReader,
     ) -> Result<Option<TimestampHit>, ReadError> {
+        let mut again = 0;
         loop {
             let next = {
                 let log = self.log.read();
@@ -87,8 +117,14 @@ impl Partition {
                     .with_tail(|tail| search.next(&log, tail, self.handle))?
             };
             match next {
-                Some(plan) => search.scan(&plan.run(blocks)?)?,
                 None => return Ok(search.result()),
+                Some(step) => match search.take(step, blocks) {
+                    Err(error) if error.is_gone() && again < PLAN_AGAIN => {
+                        again += 1;
+                        search.again();
+                    }
+                    taken => taken?,
+                },
             }
         }
     }

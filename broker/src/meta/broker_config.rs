@@ -114,6 +114,8 @@ pub const BROKER_SETTINGS: &[Setting] = &[
         "Default of the topic setting max.compaction.lag.ms."),
     setting("log.retention.ms", Kind::Long, None, Check::Any, true,
         "Default of the topic setting retention.ms; unset, log.retention.minutes counts."),
+    setting("log.retention.check.interval.ms", Kind::Long, Some("300000"), Check::AtLeast(1), false,
+        "How often records that expired are looked for."),
     setting("log.cleaner.enable", Kind::Boolean, Some("true"), Check::Any, false,
         "Whether compacted topics are compacted."),
     setting("log.local.retention.bytes", Kind::Long, Some("-2"), Check::AtLeast(-2), true,

@@ -168,10 +168,8 @@ impl Machine {
                 max_bytes: FOLD_AGAIN_BYTES,
                 at_least_one: true,
             };
-            let plan = partition.plan_read(&request);
-            let plan = plan.map_err(|error| error.to_string())?;
-            let blocks = plan.run(&*self.blocks);
-            for bytes in blocks.map_err(|error| error.to_string())? {
+            let read = partition.read(&request, &*self.blocks);
+            for bytes in read.map_err(|error| error.to_string())? {
                 for batch in weir_log::batches(&bytes) {
                     let (header, range) = batch.map_err(|error| error.to_string())?;
                     fold.apply(partition.id, &header, &bytes.slice(range), self.time_ms);

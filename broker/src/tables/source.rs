@@ -49,7 +49,7 @@ impl FoldSource for PartitionSource {
             max_bytes,
             at_least_one: true,
         };
-        let plan = partition.plan_read(&request).map_err(io::Error::other)?;
-        plan.run(&*self.blocks).map_err(io::Error::other)
+        let read = partition.read(&request, &*self.blocks);
+        read.map_err(io::Error::other)
     }
 }

@@ -122,7 +122,7 @@ async fn read_one(
     answer
 }
 
-/// From memory at once; from the WAL on a thread that may block.
+/// From memory at once; from a disk on a thread that may block.
 async fn records(
     broker: &Arc<Broker>,
     partition: &Arc<Partition>,
@@ -131,7 +131,11 @@ async fn records(
     let blocks = broker.blocks.clone();
     let read = match partition.plan_read(&request) {
         Ok(plan) if plan.is_in_memory() => Ok(plan.run(&*blocks)),
-        Ok(plan) => tokio::task::spawn_blocking(move || plan.run(&*blocks)).await,
+        Ok(plan) => {
+            let partition = partition.clone();
+            let run = move || partition.run_read(plan, &request, &*blocks);
+            tokio::task::spawn_blocking(run).await
+        }
         Err(error) => Ok(Err(error)),
     };
     let id = partition.id;

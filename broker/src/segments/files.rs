@@ -1,0 +1,236 @@
+//! The directory of segment files, `<number>.seg`. A file gets its name when it is whole and synced.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use weir_log::segment::{FILE_HEADER_LEN, check_file_header, file_header};
+use weir_raft::disk::{Disk, DiskFile};
+
+/// Bytes that are written at a time.
+const WRITE_BYTES: usize = 1 << 20;
+
+pub struct SegmentFiles {
+    dir: PathBuf,
+    disk: Arc<dyn Disk>,
+    /// The number of the next file.
+    next: AtomicU64,
+}
+
+impl SegmentFiles {
+    /// Opens the directory and removes what was never finished. Blocks.
+    pub fn open(dir: PathBuf, disk: Arc<dyn Disk>) -> io::Result<SegmentFiles> {
+        disk.create_dir(&dir)?;
+        let mut last = 0;
+        for path in disk.list(&dir)? {
+            if path.extension().is_some_and(|extension| extension == "tmp") {
+                disk.remove(&path)?;
+            }
+            last = last.max(number(&path).unwrap_or(0));
+        }
+        Ok(SegmentFiles {
+            dir,
+            disk,
+            next: AtomicU64::new(last + 1),
+        })
+    }
+
+    /// Begins a new file. Blocks.
+    pub fn create(&self) -> io::Result<FileWriter> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let path = self.path(number);
+        let tmp = path.with_extension("tmp");
+        let mut writer = FileWriter {
+            number,
+            file: self.disk.create(&tmp)?,
+            tmp,
+            path,
+            disk: self.disk.clone(),
+            buffer: Vec::with_capacity(WRITE_BYTES + WRITE_BYTES / 4),
+            written: 0,
+            finished: false,
+        };
+        writer.buffer.extend(file_header(number));
+        Ok(writer)
+    }
+
+    /// Exactly `len` bytes of a file. `NotFound` when it is not, or no longer, there. Blocks.
+    pub fn read(&self, number: u64, at: u64, len: usize) -> io::Result<Bytes> {
+        let file = self.disk.open(&self.path(number))?;
+        let mut bytes = vec![0; len];
+        file.pread(&mut bytes, at)?;
+        Ok(bytes.into())
+    }
+
+    /// Whether a file's header is the one that it was given. Blocks.
+    pub fn check(&self, number: u64) -> io::Result<()> {
+        let bytes = self.read(number, 0, FILE_HEADER_LEN)?;
+        let header = bytes[..].try_into().expect("as many bytes as asked for");
+        check_file_header(header, number).map_err(|what| {
+            let path = self.path(number);
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("segment file {} is damaged: {what}", path.display()),
+            )
+        })
+    }
+
+    /// The numbers of the files that are there. Blocks.
+    pub fn numbers(&self) -> io::Result<Vec<u64>> {
+        let paths = self.disk.list(&self.dir)?;
+        Ok(paths.iter().filter_map(|path| number(path)).collect())
+    }
+
+    /// Deletes files. Blocks.
+    pub fn remove(&self, numbers: &[u64]) -> io::Result<()> {
+        for number in numbers {
+            self.disk.remove(&self.path(*number))?;
+        }
+        self.disk.sync_dir(&self.dir)
+    }
+
+    fn path(&self, number: u64) -> PathBuf {
+        self.dir.join(format!("{number:020}.seg"))
+    }
+}
+
+/// The number in a file's name.
+fn number(path: &Path) -> Option<u64> {
+    if path.extension()? != "seg" {
+        return None;
+    }
+    path.file_stem()?.to_str()?.parse().ok()
+}
+
+/// A segment file on its way. Without [`FileWriter::finish`] nothing is left of it.
+pub struct FileWriter {
+    number: u64,
+    file: Arc<dyn DiskFile>,
+    tmp: PathBuf,
+    path: PathBuf,
+    disk: Arc<dyn Disk>,
+    /// What comes behind `written`.
+    buffer: Vec<u8>,
+    written: u64,
+    finished: bool,
+}
+
+impl FileWriter {
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Where the next byte goes.
+    pub fn at(&self) -> u64 {
+        self.written + self.buffer.len() as u64
+    }
+
+    /// What is added here is written behind what the file has.
+    pub fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer
+    }
+
+    /// Writes the buffer once it is large; says whether it was. Blocks.
+    pub fn write_when_full(&mut self) -> io::Result<bool> {
+        let full = self.buffer.len() >= WRITE_BYTES;
+        if full {
+            self.write()?;
+        }
+        Ok(full)
+    }
+
+    /// Makes the file durable and gives it its name. Blocks.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.write()?;
+        self.file.sync()?;
+        self.disk.rename(&self.tmp, &self.path)?;
+        self.finished = true;
+        let dir = self.path.parent().expect("a file lies in a directory");
+        self.disk.sync_dir(dir)
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        self.file.pwrite(&self.buffer, self.written)?;
+        self.written += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+}
+
+impl Drop for FileWriter {
+    fn drop(&mut self) {
+        if !self.finished
+            && let Err(error) = self.disk.remove(&self.tmp)
+        {
+            // Removed at the next start.
+            tracing::debug!(%error, "an unfinished segment file is still there");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weir_raft::disk::MemDisk;
+
+    fn open(disk: &MemDisk) -> SegmentFiles {
+        SegmentFiles::open("/segments".into(), Arc::new(disk.clone())).expect("opens")
+    }
+
+    fn written(files: &SegmentFiles, bytes: &[u8]) -> FileWriter {
+        let mut file = files.create().expect("created");
+        file.buffer().extend(bytes);
+        file
+    }
+
+    #[test]
+    fn a_finished_file_survives_a_crash_and_an_unfinished_one_leaves_nothing() {
+        let disk = MemDisk::new();
+        let files = open(&disk);
+        written(&files, b"kept").finish().expect("finished");
+        let torn = written(&files, &[7; 2 * WRITE_BYTES]);
+        let crashed = disk.crash(|| true);
+        drop(torn);
+        for disk in [disk.crash(|| false), crashed] {
+            let files = open(&disk);
+            assert_eq!(files.numbers().expect("listed"), [1]);
+            let header = FILE_HEADER_LEN as u64;
+            assert_eq!(files.read(1, header, 4).expect("read"), "kept");
+            assert!(disk.list(Path::new("/segments")).expect("listed").len() == 1);
+            written(&files, b"next").finish().expect("finished");
+            assert_eq!(files.numbers().expect("listed"), [1, 2]);
+        }
+    }
+
+    #[test]
+    fn what_is_dropped_or_removed_is_not_found() {
+        let disk = MemDisk::new();
+        let files = open(&disk);
+        drop(written(&files, b"dropped"));
+        written(&files, b"removed").finish().expect("finished");
+        files.remove(&[2]).expect("removed");
+        assert!(files.numbers().expect("listed").is_empty());
+        for number in [1, 2] {
+            let error = files.read(number, 0, 1).expect_err("gone");
+            assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        }
+    }
+
+    #[test]
+    fn a_damaged_or_exchanged_file_is_reported_by_name() {
+        let disk = MemDisk::new();
+        let files = open(&disk);
+        written(&files, b"one").finish().expect("finished");
+        written(&files, b"two").finish().expect("finished");
+        files.check(1).expect("sound");
+        disk.flip(&files.path(1), 9);
+        disk.rename(&files.path(2), &files.path(3))
+            .expect("renamed");
+        for number in [1, 3] {
+            let error = files.check(number).expect_err("noticed").to_string();
+            assert!(error.contains(&format!("{number:020}.seg")), "{error}");
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! Moves records from the oldest files of the write-ahead log into segment files, and gives the former back.
+//!
+//! A round, in this order, so that a crash anywhere leaves every record in at least one place that the
+//! shards' snapshots and logs name:
+//! 1. the sealed files whose entries every shard has applied are chosen;
+//! 2. what partitions still keep of them is read, checked, written to segment files and synced;
+//! 3. the partitions' logs change over, so that readers find the segments (a reader that was about to
+//!    read the old place plans again);
+//! 4. the shards' snapshots, which name the segments, are stored;
+//! 5. the Raft logs forget the entries, and the files go back to the pool;
+//! 6. segment files that no partition named before step 4 are deleted: no snapshot names them now.
+
+use std::collections::{BTreeMap, HashSet};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use weir_log::segment::{OWNER_LEN, Owner};
+use weir_log::{BlockReader, ReadError, ReadRequest, Segment, SegmentBuilder};
+
+use super::files::{FileWriter, SegmentFiles};
+use crate::partition::Partition;
+use crate::shard::entry::PartitionId;
+use crate::shard::host::{Partitions, ShardHost};
+
+/// How often the write-ahead log is looked at.
+const CHECK: Duration = Duration::from_secs(1);
+/// How long a round that failed is left alone.
+const RETRY: Duration = Duration::from_secs(10);
+/// Files of the write-ahead log that one round takes at most.
+const MAX_FILES: u64 = 4;
+/// A partition with so many bytes in a round gets a file of its own, so that its retention frees it.
+const OWN_FILE_BYTES: u64 = 16 << 20;
+/// Bytes of records in memory at a time.
+const READ_BYTES: usize = 1 << 20;
+
+pub struct Parts {
+    pub raft: weir_raft::Node,
+    pub shards: Vec<Arc<ShardHost>>,
+    pub partitions: Arc<Partitions>,
+    pub files: Arc<SegmentFiles>,
+    pub blocks: Arc<dyn BlockReader + Send + Sync>,
+    /// Sealed files that stay in the write-ahead log.
+    pub keep_files: u64,
+}
+
+pub struct Retire {
+    parts: Parts,
+    stop: CancellationToken,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RetireError {
+    #[error("records of partition {}-{} cannot be read: {source}", partition.topic, partition.index)]
+    Read {
+        partition: PartitionId,
+        source: ReadError,
+    },
+    #[error("a segment file was not written: {0}")]
+    Write(#[from] io::Error),
+    #[error("shard {shard} has no snapshot: {reason}")]
+    Shard { shard: u64, reason: String },
+    #[error("the node stops")]
+    Stopped,
+}
+
+/// A partition's records that lie in a segment now.
+struct Moved {
+    partition: Arc<Partition>,
+    segment: Segment,
+}
+
+impl Retire {
+    pub fn new(parts: Parts, stop: CancellationToken) -> Retire {
+        Retire { parts, stop }
+    }
+
+    /// Runs until the node stops.
+    pub async fn run(self: Arc<Self>) {
+        loop {
+            let pause = match self.round().await {
+                Ok(true) => Duration::ZERO,
+                Ok(false) => CHECK,
+                Err(RetireError::Stopped) => return,
+                Err(error) => {
+                    tracing::error!(%error, "files of the write-ahead log are kept; this is tried again");
+                    RETRY
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// Says whether there was something to do.
+    async fn round(self: &Arc<Self>) -> Result<bool, RetireError> {
+        let last_file = self.last_file();
+        let this = self.clone();
+        let steps = tokio::task::spawn_blocking(move || {
+            if let Some(last_file) = last_file {
+                for moved in this.write(last_file)? {
+                    moved.partition.log.write().move_to(moved.segment);
+                }
+            }
+            this.unnamed()
+        });
+        let unnamed = steps.await.map_err(io::Error::from)??;
+        if last_file.is_none() && unnamed.is_empty() {
+            return Ok(false);
+        }
+        self.store_snapshots(last_file, unnamed.is_empty()).await?;
+        if let Some(last_file) = last_file {
+            self.parts.raft.retire_wal().await?;
+            tracing::debug!(last_file, "files of the write-ahead log were retired");
+        }
+        let files = self.parts.files.clone();
+        let removed = tokio::task::spawn_blocking(move || files.remove(&unnamed));
+        removed.await.map_err(io::Error::from)??;
+        Ok(last_file.is_some())
+    }
+
+    /// The newest file that can be retired; `None` while there is none.
+    fn last_file(&self) -> Option<u64> {
+        let (oldest, newest) = self.parts.raft.wal_files();
+        let last = newest.checked_sub(1 + self.parts.keep_files)?;
+        let last = last.min(oldest + MAX_FILES - 1);
+        let applied = self.parts.shards.iter().all(|shard| {
+            let raft = shard.raft();
+            raft.last_in_file(last) <= raft.applied()
+        });
+        (last >= oldest && applied).then_some(last)
+    }
+
+    /// Writes what lies in the files up to `last_file` to segment files. Blocks.
+    fn write(&self, last_file: u64) -> Result<Vec<Moved>, RetireError> {
+        let mut moved = Vec::new();
+        let mut shared = None;
+        for partition in self.sorted() {
+            let bytes = {
+                let log = partition.log.read();
+                let extents = log.extents().iter();
+                let old = extents.take_while(|extent| extent.pos.file <= last_file);
+                old.map(|extent| u64::from(extent.len)).sum::<u64>()
+            };
+            if bytes == 0 {
+                continue;
+            }
+            let segment = if bytes >= OWN_FILE_BYTES {
+                let mut own = self.parts.files.create()?;
+                let segment = self.copy(&partition, last_file, &mut own)?;
+                own.finish()?;
+                segment
+            } else {
+                let file = match &mut shared {
+                    Some(file) => file,
+                    none => none.insert(self.parts.files.create()?),
+                };
+                self.copy(&partition, last_file, file)?
+            };
+            moved.extend(segment.map(|segment| Moved { partition, segment }));
+        }
+        shared.map_or(Ok(()), FileWriter::finish)?;
+        Ok(moved)
+    }
+
+    /// Adds a partition's records to a file; `None` when all of them were trimmed.
+    fn copy(
+        &self,
+        partition: &Partition,
+        last_file: u64,
+        file: &mut FileWriter,
+    ) -> Result<Option<Segment>, RetireError> {
+        let read_error = |source| RetireError::Read {
+            partition: partition.id,
+            source,
+        };
+        'trimmed: loop {
+            let (mut from, upper) = {
+                let log = partition.log.read();
+                let first = log.extents().iter().next();
+                let Some((first, end)) = first.zip(log.end_in_wal(last_file)) else {
+                    return Ok(None);
+                };
+                (first.base_offset.max(log.log_start_offset()), end)
+            };
+            let mut segment = SegmentBuilder::new(owner(partition.id), file.number(), file.at());
+            while from < upper {
+                let request = ReadRequest {
+                    from,
+                    upper,
+                    max_bytes: READ_BYTES,
+                    at_least_one: true,
+                };
+                let started = Instant::now();
+                let read = match partition.read(&request, &*self.parts.blocks) {
+                    // What was copied lies below log start, and stays unnamed in the file.
+                    Err(ReadError::OutOfRange { .. }) => continue 'trimmed,
+                    read => read.map_err(read_error)?,
+                };
+                for batch in read.iter().flat_map(|run| {
+                    weir_log::batches(run).map(|found| found.map(|(header, at)| (header, &run[at])))
+                }) {
+                    let (header, bytes) = batch.map_err(|source| {
+                        read_error(ReadError::Records {
+                            base_offset: from,
+                            source,
+                        })
+                    })?;
+                    segment.push(&header, bytes, file.buffer());
+                    from = header.last_offset() + 1;
+                }
+                if file.write_when_full()? {
+                    self.pause(started.elapsed())?;
+                }
+            }
+            return Ok(segment.finish(file.buffer()));
+        }
+    }
+
+    /// Leaves half of the time to others, unless producers would have to wait for it.
+    fn pause(&self, worked: Duration) -> Result<(), RetireError> {
+        if self.stop.is_cancelled() {
+            return Err(RetireError::Stopped);
+        }
+        let usage = self.parts.raft.wal_usage();
+        if usage.live_bytes < usage.budget_bytes / 2 {
+            Handle::current().block_on(tokio::time::sleep(worked));
+        }
+        Ok(())
+    }
+
+    /// Files that no partition names. Those of the round itself are named by now. Blocks.
+    fn unnamed(&self) -> Result<Vec<u64>, RetireError> {
+        let mut unnamed = self.parts.files.numbers()?;
+        if unnamed.is_empty() {
+            return Ok(unnamed);
+        }
+        let mut named = HashSet::new();
+        for partition in self.sorted() {
+            let log = partition.log.read();
+            named.extend(log.segments().iter().map(|segment| segment.file));
+        }
+        unnamed.retain(|file| !named.contains(file));
+        Ok(unnamed)
+    }
+
+    /// Stores the snapshots of the shards with entries up to `last_file`, and of all others too where files
+    /// are to be deleted; then those entries are forgotten.
+    async fn store_snapshots(
+        &self,
+        last_file: Option<u64>,
+        nothing_unnamed: bool,
+    ) -> Result<(), RetireError> {
+        for shard in &self.parts.shards {
+            let raft = shard.raft();
+            let upto = last_file.and_then(|file| raft.last_in_file(file));
+            if upto.is_none() && nothing_unnamed {
+                continue;
+            }
+            let failed = |reason| RetireError::Shard {
+                shard: shard.id.0,
+                reason,
+            };
+            raft.snapshot().await.map_err(failed)?;
+            if let Some(upto) = upto {
+                raft.purge(upto).await.map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn sorted(&self) -> impl Iterator<Item = Arc<Partition>> + use<> {
+        let mut sorted = BTreeMap::new();
+        for shard in &self.parts.shards {
+            let here = self.parts.partitions.of_shard(shard);
+            sorted.extend(here.into_iter().map(|partition| (partition.id, partition)));
+        }
+        sorted.into_values()
+    }
+}
+
+fn owner(id: PartitionId) -> Owner {
+    let mut owner = [0; OWNER_LEN];
+    owner[..16].copy_from_slice(id.topic.as_bytes());
+    owner[16..].copy_from_slice(&id.index.to_le_bytes());
+    owner
+}
