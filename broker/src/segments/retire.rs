@@ -115,7 +115,7 @@ impl Retire {
         }
         self.store_snapshots(last_file, unnamed.is_empty()).await?;
         if let Some(last_file) = last_file {
-            self.parts.raft.retire_wal().await?;
+            self.parts.raft.retire_wal(last_file).await?;
             tracing::debug!(last_file, "files of the write-ahead log were retired");
         }
         let files = self.parts.files.clone();

@@ -13,17 +13,18 @@ impl Node {
         (wal.oldest_file(), wal.newest_file())
     }
 
-    /// Retires every file that lies before all entries that are not purged. Votes and watermarks
-    /// in such files are written again first. Returns the oldest file that is left.
+    /// Retires every file up to `last` that lies before all entries that are not purged. Votes and
+    /// watermarks in such files are written again first. Returns the oldest file that is left.
     ///
     /// Which entries are purged is the caller's decision (`Shard::purge`); so is the knowledge
     /// that nobody reads their bytes any more.
-    pub async fn retire_wal(&self) -> io::Result<u64> {
+    pub async fn retire_wal(&self, last: u64) -> io::Result<u64> {
         let _one_at_a_time = self.inner.retiring.lock().await;
         let wal = &self.inner.wal;
         let groups: Vec<Arc<Group>> = self.inner.shards.lock().groups.values().cloned().collect();
         let entries = groups.iter().filter_map(|group| group.oldest_entry_file());
-        let oldest = entries.min().unwrap_or(u64::MAX).min(wal.newest_file());
+        let kept = wal.newest_file().min(last.saturating_add(1));
+        let oldest = entries.min().unwrap_or(kept).min(kept);
         if oldest <= wal.oldest_file() {
             return Ok(wal.oldest_file());
         }

@@ -315,7 +315,8 @@ fn raft_config(config: &NodeConfig, shard: ShardId) -> Result<Arc<Config>, Strin
         install_snapshot_timeout: 60_000,
         // Entries are large, so a snapshot is built when files are retired and never by count.
         snapshot_policy: SnapshotPolicy::Never,
-        max_in_snapshot_log_to_keep: 0,
+        // Nor are entries forgotten because a snapshot holds them: their payloads may still be read.
+        max_in_snapshot_log_to_keep: u64::MAX,
         // A new learner counts as caught up when it lacks no more entries than this.
         replication_lag_threshold: 64,
         // A restored leader would use its old first entry again, and another term is cheap.
