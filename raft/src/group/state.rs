@@ -87,11 +87,11 @@ impl LogState {
         }
     }
 
-    /// The index that the next entry must have; any may follow when nothing is known yet.
+    /// The index that the next entry must have. Any may follow when there is none yet, also above what
+    /// is known to be purged: the files between may be retired, and the purge that allowed it be noted
+    /// in a later one. `validate` looks at that once all is replayed.
     fn next_index(&self) -> Option<Index> {
-        let last = self.index.last();
-        last.or(self.purged.map(|(_, index)| index))
-            .map(|last| last + 1)
+        self.index.last().map(|last| last + 1)
     }
 
     /// The last entry, or the last one that was purged.
@@ -190,5 +190,51 @@ impl LogState {
     /// Whether a file before `file` holds the vote or a watermark.
     pub fn control_before(&self, file: u64) -> bool {
         self.control_file.is_some_and(|control| control < file)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::ShardId;
+    use crate::wal::format::EntryForm;
+
+    fn replayed(kinds: &[Kind]) -> Result<LogState, String> {
+        let mut log = LogState::default();
+        for (number, kind) in (0..).zip(kinds) {
+            log.replay(&RecordHeader {
+                kind: *kind,
+                shard: ShardId(1),
+                at: WalPos {
+                    file: 1,
+                    offset: 64 + number * 64,
+                },
+                body_len: 0,
+                body_crc: 0,
+                durable: WalPos::ZERO,
+            })?;
+        }
+        log.validate().map(|()| log)
+    }
+
+    fn entry(index: Index) -> Kind {
+        Kind::Entry {
+            form: EntryForm::Blank,
+            term: 1,
+            index,
+        }
+    }
+
+    #[test]
+    fn files_between_an_old_purge_and_its_successor_may_be_retired() {
+        let (old, new) = (
+            Kind::Purge { upto: (1, 87) },
+            Kind::Purge { upto: (1, 128) },
+        );
+        let log = replayed(&[old, entry(129), entry(130), new]).expect("sound");
+        assert_eq!((log.index.first(), log.last()), (Some(129), Some((1, 130))));
+        // Without it, entries are missing.
+        assert!(replayed(&[old, entry(129), entry(130)]).is_err());
+        assert!(replayed(&[old, entry(88), entry(130), new]).is_err());
     }
 }
