@@ -58,9 +58,9 @@ async fn disk_is_freed_by_size_by_time_and_by_deleting() {
     }
 
     // Deleting the topics leaves no segment at all.
-    let deleted = place
-        .admin()
-        .delete_topics(&["kept", "bounded"], &AdminOptions::new());
+    // The answer comes to the client, which has to live until then.
+    let admin = place.admin();
+    let deleted = admin.delete_topics(&["kept", "bounded"], &AdminOptions::new());
     for deleted in deleted.await.expect("an answer") {
         deleted.expect("deleted");
     }
