@@ -53,6 +53,8 @@ impl Applier {
             EntryPayload::Blank => Outcome::Applied,
             EntryPayload::Membership(membership) => {
                 self.membership = StoredMembership::new(Some(entry.log_id), membership.clone());
+                self.group
+                    .membership_applied(entry.log_id.index, membership);
                 Outcome::Applied
             }
             EntryPayload::Normal(data) => {
@@ -71,6 +73,7 @@ impl Applier {
             }
         };
         self.last = Some(entry.log_id);
+        self.group.applying(entry.log_id.index);
         Ok(outcome)
     }
 
@@ -158,6 +161,11 @@ impl RaftStateMachine<TypeConfig> for Applier {
         .await?;
         self.last = meta.last_log_id;
         self.membership = meta.last_membership.clone();
+        if let Some(last) = &self.last {
+            let membership = self.membership.membership();
+            self.group.membership_applied(last.index, membership);
+            self.group.applying(last.index);
+        }
         self.applied();
         Ok(())
     }

@@ -4,6 +4,7 @@ mod applier;
 mod index;
 mod membership;
 mod snapshot;
+mod sole_voter;
 mod state;
 mod store;
 #[cfg(test)]
@@ -18,7 +19,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::ids::{ShardId, WalPos};
+use crate::ids::{Index, NodeId, ShardId, WalPos};
 use crate::payload::Payload;
 use crate::wal::format::{EntryForm, Kind};
 use crate::wal::{Done, Record, Wal};
@@ -27,13 +28,16 @@ use index::Located;
 pub use snapshot::SnapshotStore;
 pub use state::LogState;
 pub use store::Store;
-use types::{Data, EntryPayload, Held};
+use types::{Data, EntryPayload, Held, Membership};
 
 /// A shard's log, shared by its log store and its state machine.
 pub struct Group {
     pub shard: ShardId,
+    node: NodeId,
     wal: Arc<Wal>,
     log: Mutex<LogState>,
+    /// The number of applied entries, set before whoever proposed one is answered.
+    applied: AtomicU64,
     builds: Builds,
 }
 
@@ -45,11 +49,13 @@ struct Builds {
 }
 
 impl Group {
-    pub fn new(shard: ShardId, wal: Arc<Wal>, log: LogState) -> Group {
+    pub fn new(shard: ShardId, node: NodeId, wal: Arc<Wal>, log: LogState) -> Group {
         Group {
             shard,
+            node,
             wal,
             log: Mutex::new(log),
+            applied: AtomicU64::new(0),
             builds: Builds {
                 begun: AtomicU64::new(0),
                 stored: watch::Sender::new(0),
@@ -128,16 +134,37 @@ impl Group {
         Ok(())
     }
 
+    /// The last applied entry, if nobody but this node can have acknowledged a later one. Once this
+    /// node leads, everything acknowledged before the call is at or below it.
+    pub fn applied_as_sole_voter(&self) -> Option<Index> {
+        let sole = self.log.lock().sole_voter.holds();
+        self.applied_index().filter(|_| sole)
+    }
+
+    /// The last entry that is applied.
+    pub fn applied_index(&self) -> Option<Index> {
+        self.applied.load(Ordering::Acquire).checked_sub(1)
+    }
+
+    /// Notes that an entry is applied and is about to be acknowledged.
+    fn applying(&self, index: Index) {
+        self.applied.store(index + 1, Ordering::Release);
+    }
+
+    /// Notes a membership that was applied, or came with a snapshot that ends at `at`.
+    fn membership_applied(&self, at: Index, membership: &Membership) {
+        let alone = membership
+            .get_joint_config()
+            .iter()
+            .all(|voters| voters.iter().eq([&self.node.0]));
+        self.log.lock().sole_voter.applied(at, alone);
+    }
+
     /// Notes that everything up to `index` is applied, so that its payloads may leave the memory.
     fn applied(&self, index: u64) {
         let mut log = self.log.lock();
         log.set_applied(index);
         log.release(self.wal.durable());
-    }
-
-    /// The last entry that is applied.
-    pub fn applied_index(&self) -> Option<u64> {
-        self.log.lock().applied()
     }
 
     /// Notes that a snapshot of the state as it is now is being built, and numbers it.

@@ -4,9 +4,10 @@
 use std::collections::VecDeque;
 
 use super::index::{Located, LogIndex};
+use super::sole_voter::SoleVoter;
 use super::types::EntryPayload;
 use crate::ids::{Index, Term, WalPos};
-use crate::wal::format::{Kind, RECORD_HEADER_LEN, RecordHeader};
+use crate::wal::format::{EntryForm, Kind, RECORD_HEADER_LEN, RecordHeader};
 
 /// A vote as it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +25,7 @@ pub struct LogState {
     pub vote: Option<StoredVote>,
     pub committed: Option<(Term, Index)>,
     pub purged: Option<(Term, Index)>,
+    pub sole_voter: SoleVoter,
     held: VecDeque<EntryPayload>,
     applied: Option<Index>,
     /// The file of the oldest record that the vote or a watermark rests on.
@@ -36,7 +38,7 @@ impl LogState {
         match header.kind {
             Kind::Entry { form, term, index } => {
                 if self.index.last().is_some_and(|last| index <= last) {
-                    self.index.truncate(index);
+                    self.truncate(index);
                 }
                 if let Some(expected) = self.next_index()
                     && index != expected
@@ -51,7 +53,7 @@ impl LogState {
                     offset: header.at.offset + RECORD_HEADER_LEN,
                 };
                 let len = header.body_len;
-                self.index.push(
+                self.enter(
                     index,
                     Located {
                         term,
@@ -110,8 +112,15 @@ impl LogState {
 
     /// Adds an entry that was just submitted.
     pub fn push(&mut self, index: Index, located: Located, payload: EntryPayload) {
-        self.index.push(index, located);
+        self.enter(index, located);
         self.held.push_back(payload);
+    }
+
+    fn enter(&mut self, index: Index, located: Located) {
+        self.index.push(index, located);
+        if located.form == EntryForm::Membership {
+            self.sole_voter.appended(index);
+        }
     }
 
     /// The payload of an entry, if it is still in memory.
@@ -130,6 +139,7 @@ impl LogState {
             self.held.truncate(from.saturating_sub(first) as usize);
         }
         self.index.truncate(from);
+        self.sole_voter.truncated(from);
     }
 
     /// Forgets the entries up to and including `upto`.
@@ -140,10 +150,6 @@ impl LogState {
         }
         self.index.purge(upto.1);
         self.purged = self.purged.max(Some(upto));
-    }
-
-    pub fn applied(&self) -> Option<Index> {
-        self.applied
     }
 
     pub fn set_applied(&mut self, applied: Index) {

@@ -63,7 +63,7 @@ impl StoreBuilder<TypeConfig, Store, Applier, Guard> for Builder {
             &mut |_| Ok(()),
         );
         let wal = Arc::new(wal.expect("an empty directory opens"));
-        let group = Group::new(ShardId(1), wal.clone(), LogState::default());
+        let group = Group::new(ShardId(1), NodeId(1), wal.clone(), LogState::default());
         let group = Arc::new(group);
         let snapshots = SnapshotStore::new("/snapshots".into(), ShardId(1), disk);
         let (term, _) = watch::channel(0);

@@ -180,7 +180,10 @@ impl Node {
                 offset: 0,
                 what: format!("of shard {shard}, {what}"),
             })?;
-            groups.insert(shard, Arc::new(Group::new(shard, wal.clone(), log)));
+            groups.insert(
+                shard,
+                Arc::new(Group::new(shard, config.node_id, wal.clone(), log)),
+            );
         }
         Ok(Node {
             inner: Arc::new(Inner {
@@ -240,7 +243,8 @@ impl Node {
             }
             shards.started.insert(id, None);
             let wal = self.inner.wal.clone();
-            let new = || Arc::new(Group::new(id, wal, LogState::default()));
+            let node = self.id();
+            let new = || Arc::new(Group::new(id, node, wal, LogState::default()));
             shards.groups.entry(id).or_insert_with(new).clone()
         };
         let started = Shard::start(

@@ -152,6 +152,11 @@ impl Shard {
     /// returned index, and applied.
     pub async fn read_index(&self) -> Result<Index, ReadError> {
         use openraft::errors::LinearizableReadError as Refused;
+        if self.leadership.borrow().open
+            && let Some(applied) = self.group.applied_as_sole_voter()
+        {
+            return Ok(applied);
+        }
         let linearizer = self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await;
         let linearizer = linearizer.map_err(|error| match error {
             RaftError::APIError(Refused::ForwardToLeader(forward)) => ReadError::NotLeader {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use weir_raft::{MemNetwork, Node, NodeId, ProposeError, Shard};
+use weir_raft::{MemNetwork, Node, NodeId, ProposeError, ReadError, Shard};
 
 use crate::fixture::{Recorder, SHARD, World, eventually, open_term, payload, put};
 
@@ -194,5 +194,50 @@ async fn leadership_can_be_handed_over() {
     assert_eq!(cluster.leader_among(&[1]).await, 1);
     put(&cluster.members[1].1, "b").await;
     cluster.all_applied(&["a", "b"]).await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_is_cut_off_serves_no_reads() {
+    let cluster = Cluster::start().await;
+    let leader = &cluster.members[0].1;
+    let index = put(leader, "a").await;
+    assert!(leader.read_index().await.expect("it leads") >= index);
+    cluster.network.isolate(NodeId(1));
+    let refused = leader.read_index().await.err();
+    assert!(
+        matches!(
+            refused,
+            Some(ReadError::NoMajority | ReadError::NotLeader { .. })
+        ),
+        "{refused:?}"
+    );
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_ask_the_others_from_the_moment_at_which_others_may_vote() {
+    let cluster = Cluster::start().await;
+    let leader = &cluster.members[0].1;
+    let alone = BTreeSet::from([NodeId(1)]);
+    leader.change_voters(alone).await.expect("changed");
+    let index = put(leader, "a").await;
+    leader.add_learner(NodeId(2)).await.expect("added");
+    cluster.network.isolate(NodeId(1));
+    assert!(leader.read_index().await.expect("it votes alone") >= index);
+    let changing = leader.clone();
+    let change = tokio::spawn(async move {
+        let both = BTreeSet::from([NodeId(1), NodeId(2)]);
+        changing.change_voters(both).await
+    });
+    eventually("the change is in the leader's log", || {
+        leader.members().voters.contains(&NodeId(2))
+    })
+    .await;
+    let refused = leader.read_index().await.err();
+    assert_eq!(refused, Some(ReadError::NoMajority));
+    cluster.network.heal();
+    change.await.expect("it ends").expect("changed");
+    assert!(leader.read_index().await.expect("both answer") >= index);
     cluster.stop().await;
 }
