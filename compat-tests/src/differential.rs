@@ -6,7 +6,6 @@ pub mod build;
 pub mod cases;
 pub mod diff;
 pub mod differences;
-pub mod kafka;
 pub mod normal;
 pub mod play;
 pub mod record;

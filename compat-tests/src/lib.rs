@@ -1,13 +1,15 @@
 //! Stock clients, and Kafka itself, as the judges of a running broker.
 //!
 //! Everything here speaks to the binary over TCP and HTTP as a user's program would; none of the product's crates is
-//! linked, so that a mistake in them cannot hide itself. [`weir`] starts the binary, [`clients`] plays the matrix of stock
-//! clients, [`differential`] compares its answers with Kafka's.
+//! linked, so that a mistake in them cannot hide itself. [`weir`] starts the binary, [`kafka`] Kafka, [`clients`] plays the
+//! matrix of stock clients, [`differential`] compares the binary's answers with Kafka's.
 
+pub mod cache;
 pub mod clients;
 pub mod clock;
 pub mod differential;
 pub mod http;
+pub mod kafka;
 pub mod ports;
 pub mod process;
 pub mod weir;

@@ -37,6 +37,13 @@ impl Weir {
 
     /// Starts `binary` with `command` before the addresses and the data directory, and waits until it is ready.
     pub fn start_with(binary: &Path, command: &[&str]) -> Result<Weir> {
+        let mut weir = Weir::prepare(binary, command)?;
+        weir.launch()?;
+        Ok(weir)
+    }
+
+    /// What [`Weir::start_with`] starts, before its first start.
+    pub fn prepare(binary: &Path, command: &[&str]) -> Result<Weir> {
         let [kafka, registry, http] = ports::free()?;
         let mut weir = Weir {
             binary: binary.to_path_buf(),
@@ -48,7 +55,6 @@ impl Weir {
             child: None,
         };
         weir.set_command(command);
-        weir.launch()?;
         Ok(weir)
     }
 
@@ -109,6 +115,12 @@ impl Weir {
 
     /// Starts the process again over the same data and addresses, after [`Weir::kill`] or [`Weir::stop`].
     pub fn launch(&mut self) -> Result<()> {
+        self.spawn()?;
+        self.await_ready()
+    }
+
+    /// As [`Weir::launch`], without waiting until it is ready.
+    pub fn spawn(&mut self) -> Result<()> {
         let log = File::options()
             .create(true)
             .append(true)
@@ -127,7 +139,7 @@ impl Weir {
         }
         command.current_dir(self.dir.path());
         self.child = Some(process::spawn_bound(&command, log)?);
-        self.await_ready()
+        Ok(())
     }
 
     fn await_ready(&mut self) -> Result<()> {

@@ -15,6 +15,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
         &["weir-log", "weir-raft", "weir-schema", "weir-tables"],
     ),
     ("compat-tests", &[]),
+    ("bench", &[]),
 ];
 /// Lines of a file that is not a table.
 const MAX_FILE_LINES: usize = 1_000;

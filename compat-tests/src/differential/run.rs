@@ -11,13 +11,13 @@ use serde_json::Value;
 use super::cases::{self, Case};
 use super::diff::{self, Difference};
 use super::differences;
-use super::kafka::Kafka;
 use super::play::{self, Played};
 use super::record::{self, Answers};
 use super::report::{self, Report, Unexplained};
 use super::target::Target;
 use super::trial::Step;
 use crate::clock;
+use crate::kafka::{JUDGE, Kafka};
 use crate::weir::Weir;
 
 /// Who is compared with the judge.
@@ -106,7 +106,7 @@ pub fn run(options: &Options) -> Result<Report> {
         .filter(|case| differences::matches(&options.only, &case.full_name()))
         .collect();
     let judge = match options.judge {
-        Judge::Live => Some(Held::Kafka(Kafka::start()?)),
+        Judge::Live => Some(Held::Kafka(Kafka::start(&JUDGE)?)),
         Judge::Address(address) => Some(Held::Elsewhere(address)),
         Judge::Recorded => None,
     };
@@ -227,7 +227,7 @@ impl Sides {
 fn start(subject: &Subject) -> Result<Option<Held>> {
     Ok(match subject {
         Subject::Nobody => None,
-        Subject::Kafka => Some(Held::Kafka(Kafka::start()?)),
+        Subject::Kafka => Some(Held::Kafka(Kafka::start(&JUDGE)?)),
         Subject::Binary(path) => Some(Held::Weir(Box::new(Weir::start_with(path, &["dev"])?))),
         Subject::Address(address) => Some(Held::Elsewhere(*address)),
     })
