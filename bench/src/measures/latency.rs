@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::TOPIC;
 use crate::load::{Paced, create_topic};
+use crate::report::number;
 use crate::results::{Aim, Better, Figure, percentile};
 use crate::servers::{Broker, Server};
 use crate::tools::{Burst, java_produce};
@@ -27,10 +28,11 @@ pub fn plan(size: Size) -> Plan {
         name: "latency",
         title: "Acks of single records, fsynced",
         notes: vec![format!(
-            "{PER_SECOND} records of {RECORD_BYTES} bytes a second over {PARTITIONS} partitions for {seconds} s, linger 0, \
+            "{} records of {RECORD_BYTES} bytes a second over {PARTITIONS} partitions for {seconds} s, linger 0, \
              acks=all, after a warm-up of half that. librdkafka's latencies are counted from when a record was due, so \
              that a slow ack also counts for the records that waited behind it (corrected for coordinated omission). \
-             Kafka's Java tool counts in whole milliseconds from when it got round to sending."
+             Kafka's Java tool counts in whole milliseconds from when it got round to sending.",
+            number(f64::from(PER_SECOND))
         )],
         cases: vec![
             case("librdkafka", Box::new(run_rdkafka)),

@@ -7,6 +7,7 @@ use compat_tests::clock;
 
 use super::TOPIC;
 use crate::load::{create_topic, create_topics};
+use crate::report::number;
 use crate::results::{Aim, Better, Figure};
 use crate::servers::{Broker, Server};
 use crate::tools::Burst;
@@ -36,8 +37,8 @@ pub fn plan(size: Size) -> Plan {
             "Resident memory of the server. After load: {} of 1 KB records into 10 partitions, then 10 s of rest. Many idle \
              partitions: {} of Weir, {} of Kafka.",
             size.of("16 MB", "0.5 GB", "2 GB"),
-            idle_partitions(size, Server::Weir),
-            idle_partitions(size, Server::KafkaFsync)
+            number(f64::from(idle_partitions(size, Server::Weir))),
+            number(f64::from(idle_partitions(size, Server::KafkaFsync)))
         )],
         cases: vec![
             case("idle", 2 * rest(size).as_secs() + 3, Box::new(run_idle)),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
+use crate::report::number;
 use crate::results::{Aim, Better, Figure};
 use crate::servers::Server;
 use crate::turns::{Case, Plan, Setting, Size};
@@ -45,12 +46,13 @@ pub fn plan(size: Size) -> Plan {
         title: "Tables",
         notes: vec![
             format!(
-                "{rows} rows of 100 bytes (a text of {NAME_LEN} characters and a number) with keys of 13, in {BUCKETS} \
+                "{} rows of 100 bytes (a text of {NAME_LEN} characters and a number) with keys of 13, in {BUCKETS} \
                  buckets, written twice; then {seconds} s each of batched lookups, all over the keys, and of lookups one \
                  after the other. Weir: Kafka produce by librdkafka, acked after the fsync, CPU with the table applied; \
                  lookups over HTTP with JSON, {BATCH} keys a batch, two connections. Fluss: its own Java client as it comes, \
                  20,000 lookups in flight, which it batches; a lookup alone waits until the client's batch is full or \
-                 100 ms have passed; CPU is that of its three processes."
+                 100 ms have passed; CPU is that of its three processes.",
+                number(rows as f64)
             ),
             "RocksDB's db_bench has no server: one thread of its own process, rows of 100 bytes, lz4, no write-ahead log; \
              lookups by MultiGet of a batch. It bounds what a table on RocksDB can do for each core."

@@ -7,6 +7,7 @@ use anyhow::Result;
 use super::TOPIC;
 use crate::load::{Paced, create_topic};
 use crate::machine::{check_space, written_by_device};
+use crate::report::number;
 use crate::results::{Aim, Better, Figure};
 use crate::servers::{Broker, Server};
 use crate::turns::{Case, Plan, Setting, Size};
@@ -23,9 +24,10 @@ pub fn plan(size: Size) -> Plan {
         name: "writes",
         title: "Write amplification",
         notes: vec![format!(
-            "{PER_SECOND} records of 1 KB a second over 10 partitions for {} s, then until the server writes no more. The \
+            "{} records of 1 KB a second over 10 partitions for {} s, then until the server writes no more. The \
              process's bytes are those that it had the system write (/proc/PID/io); the device's are all that was \
              written to it meanwhile, the file system's own bytes and other programs' among them.",
+            number(f64::from(PER_SECOND)),
             seconds(size)
         )],
         cases: vec![Case {

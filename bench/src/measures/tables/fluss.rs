@@ -42,6 +42,8 @@ pub fn run(tools: &Tools, volume: Volume) -> Result<Vec<Figure>> {
         let (done, cpu) = spent(&processes, || read(&ask(&words)?))?;
         figures.extend(upserts(pass, done.count, took(&done), cpu));
     }
+    // What the server's JVM compiles for lookups, it compiles now.
+    ask(&["batches", &rows, &volume.seconds.div_ceil(2).to_string()])?;
     let (done, cpu) = spent(&processes, || read(&ask(&["batches", &rows, &seconds])?))?;
     figures.extend(lookups(done.count, took(&done), cpu));
     let waited: Waited = read(&ask(&["alone", &rows, &seconds])?)?;
