@@ -251,7 +251,7 @@ impl Node {
         }));
         let addresses = listeners.addresses();
         tokio::spawn(broker.tables.clone().run(stop.clone()));
-        let tending = tend(&broker, &raft, files, wal_keep_files(&options));
+        let tending = tend(&broker, &raft, files, &options);
         let serving = serve(
             &broker,
             listeners,
@@ -314,9 +314,8 @@ fn wal_file_bytes(options: &Options) -> u32 {
     options.wal_file_bytes.min(part.max(MIN_WAL_FILE_BYTES))
 }
 
-fn wal_keep_files(options: &Options) -> u64 {
-    let bytes = WAL_KEEP_BYTES.min(options.wal_budget_bytes / WAL_KEEP_PART);
-    bytes / u64::from(wal_file_bytes(options))
+fn wal_keep_bytes(options: &Options) -> u64 {
+    WAL_KEEP_BYTES.min(options.wal_budget_bytes / WAL_KEEP_PART)
 }
 
 async fn open_segments(options: &Options) -> Result<Arc<SegmentFiles>, NodeError> {
@@ -332,7 +331,7 @@ fn tend(
     broker: &Arc<Broker>,
     raft: &weir_raft::Node,
     files: Arc<SegmentFiles>,
-    keep_files: u64,
+    options: &Options,
 ) -> Vec<tokio::task::JoinHandle<()>> {
     let parts = segments::Parts {
         raft: raft.clone(),
@@ -340,7 +339,11 @@ fn tend(
         partitions: broker.partitions.clone(),
         files,
         blocks: broker.blocks.clone(),
-        keep_files,
+        keep_files: wal_keep_bytes(options) / u64::from(wal_file_bytes(options)),
+        wait_below_bytes: segments::wait_below_bytes(
+            wal_keep_bytes(options),
+            options.wal_budget_bytes,
+        ),
     };
     let retire = Arc::new(Retire::new(parts, broker.stopping.clone()));
     vec![

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use weir_log::segment::{FILE_HEADER_LEN, check_file_header, file_header};
-use weir_raft::disk::{Disk, DiskFile};
+use weir_raft::disk::{BlockQueue, Disk, DiskFile};
 
 /// Bytes that are written at a time.
 const WRITE_BYTES: usize = 1 << 20;
@@ -48,20 +48,18 @@ impl SegmentFiles {
             tmp,
             path,
             disk: self.disk.clone(),
-            buffer: Vec::with_capacity(WRITE_BYTES + WRITE_BYTES / 4),
+            buffer: BlockQueue::new(WRITE_BYTES + WRITE_BYTES / 4),
             written: 0,
             finished: false,
         };
-        writer.buffer.extend(file_header(number));
+        writer.buffer.end().extend(file_header(number));
         Ok(writer)
     }
 
     /// Exactly `len` bytes of a file. `NotFound` when it is not, or no longer, there. Blocks.
     pub fn read(&self, number: u64, at: u64, len: usize) -> io::Result<Bytes> {
         let file = self.disk.open(&self.path(number))?;
-        let mut bytes = vec![0; len];
-        file.pread(&mut bytes, at)?;
-        Ok(bytes.into())
+        file.read(at, len)
     }
 
     /// Whether a file's header is the one that it was given. Blocks.
@@ -112,7 +110,7 @@ pub struct FileWriter {
     path: PathBuf,
     disk: Arc<dyn Disk>,
     /// What comes behind `written`.
-    buffer: Vec<u8>,
+    buffer: BlockQueue,
     written: u64,
     finished: bool,
 }
@@ -129,21 +127,23 @@ impl FileWriter {
 
     /// What is added here is written behind what the file has.
     pub fn buffer(&mut self) -> &mut Vec<u8> {
-        &mut self.buffer
+        self.buffer.end()
     }
 
     /// Writes the buffer once it is large; says whether it was. Blocks.
     pub fn write_when_full(&mut self) -> io::Result<bool> {
         let full = self.buffer.len() >= WRITE_BYTES;
         if full {
-            self.write()?;
+            let count = self.buffer.whole().len();
+            self.write(count)?;
         }
         Ok(full)
     }
 
     /// Makes the file durable and gives it its name. Blocks.
     pub fn finish(mut self) -> io::Result<()> {
-        self.write()?;
+        self.write(self.buffer.whole().len())?;
+        self.write(self.buffer.len())?;
         self.file.sync()?;
         self.disk.rename(&self.tmp, &self.path)?;
         self.finished = true;
@@ -151,10 +151,11 @@ impl FileWriter {
         self.disk.sync_dir(dir)
     }
 
-    fn write(&mut self) -> io::Result<()> {
-        self.file.pwrite(&self.buffer, self.written)?;
-        self.written += self.buffer.len() as u64;
-        self.buffer.clear();
+    fn write(&mut self, count: usize) -> io::Result<()> {
+        self.file
+            .pwrite(&self.buffer.bytes()[..count], self.written)?;
+        self.written += count as u64;
+        self.buffer.advance(count);
         Ok(())
     }
 }

@@ -11,4 +11,4 @@ mod retire;
 pub use blocks::Blocks;
 pub use files::{FileWriter, SegmentFiles};
 pub use retention::Retention;
-pub use retire::{Parts, Retire};
+pub use retire::{Parts, Retire, wait_below_bytes};

@@ -30,6 +30,10 @@ use crate::shard::host::{Partitions, ShardHost};
 const CHECK: Duration = Duration::from_secs(1);
 /// How long a round that failed is left alone.
 const RETRY: Duration = Duration::from_secs(10);
+/// The write-ahead log is busy when so many bytes are added between two looks.
+const BUSY_BYTES: u64 = 16 << 20;
+/// How much more of it a busy spell may add before records are moved in the middle of the spell.
+const SPELL_BYTES: u64 = 2 << 30;
 /// Files of the write-ahead log that one round takes at most.
 const MAX_FILES: u64 = 4;
 /// A partition with so many bytes in a round gets a file of its own, so that its retention frees it.
@@ -45,6 +49,13 @@ pub struct Parts {
     pub blocks: Arc<dyn BlockReader + Send + Sync>,
     /// Sealed files that stay in the write-ahead log.
     pub keep_files: u64,
+    /// While it takes less, records move only when little is written.
+    pub wait_below_bytes: u64,
+}
+
+/// A limit for [`Parts::wait_below_bytes`]: a spell beside what is kept, within half of the budget.
+pub fn wait_below_bytes(kept_bytes: u64, budget_bytes: u64) -> u64 {
+    (kept_bytes + SPELL_BYTES).min(budget_bytes / 2)
 }
 
 pub struct Retire {
@@ -80,8 +91,14 @@ impl Retire {
 
     /// Runs until the node stops.
     pub async fn run(self: Arc<Self>) {
+        let mut before = self.parts.raft.wal_usage().live_bytes;
         loop {
-            let pause = match self.round().await {
+            let live = self.parts.raft.wal_usage().live_bytes;
+            let busy = live.saturating_sub(before) > BUSY_BYTES;
+            before = live;
+            let waits = busy && live < self.parts.wait_below_bytes;
+            let round = if waits { Ok(false) } else { self.round().await };
+            let pause = match round {
                 Ok(true) => Duration::ZERO,
                 Ok(false) => CHECK,
                 Err(RetireError::Stopped) => return,

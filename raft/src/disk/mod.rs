@@ -9,6 +9,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
+
+pub use blocks::BlockQueue;
 pub(crate) use blocks::{BLOCK, BlockBuffer};
 pub use mem::{Fault, MemDisk};
 pub use real::RealDisk;
@@ -36,8 +39,14 @@ pub trait Disk: Send + Sync + 'static {
 pub trait DiskFile: Send + Sync + 'static {
     /// Fills `buf`, or fails with `UnexpectedEof`.
     fn pread(&self, buf: &mut [u8], offset: u64) -> io::Result<()>;
-    /// Writes all bytes. Whole blocks from a `BlockBuffer` bypass the page cache where the file
-    /// system lets them; they are no more durable for that.
+    /// Exactly `len` bytes, or `UnexpectedEof`. Many bypass the page cache where the file system lets them.
+    fn read(&self, offset: u64, len: usize) -> io::Result<Bytes> {
+        let mut bytes = vec![0; len];
+        self.pread(&mut bytes, offset)?;
+        Ok(bytes.into())
+    }
+    /// Writes all bytes. Whole blocks from a `BlockBuffer` or `BlockQueue` bypass the page cache where the
+    /// file system lets them; they are no more durable for that.
     fn pwrite(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// Reserves space, so that the file reads as zeros up to `len`. Does nothing on a file system
     /// that cannot.

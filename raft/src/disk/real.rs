@@ -7,16 +7,20 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use rustix::fs::OFlags;
 
-use super::blocks::are_blocks;
+use super::blocks::{BLOCK, BlockBuffer, are_blocks};
 use super::{Disk, DiskFile};
+
+/// Reads of so many bytes bypass the page cache. Pages that are not there cost more than what they save.
+const DIRECT_READ_BYTES: usize = 64 << 10;
 
 pub struct RealDisk;
 
 struct RealFile {
     file: File,
-    /// Writes past the page cache, where the file system lets it.
+    /// Reads and writes past the page cache, where the file system lets it.
     direct: Option<File>,
 }
 
@@ -24,6 +28,7 @@ impl RealFile {
     fn new(file: File, path: &Path) -> RealFile {
         let flags = OFlags::DIRECT.bits() as i32;
         let direct = OpenOptions::new()
+            .read(true)
             .write(true)
             .custom_flags(flags)
             .open(path);
@@ -93,6 +98,17 @@ impl DiskFile for RealFile {
         self.file.read_exact_at(buf, offset)
     }
 
+    fn read(&self, offset: u64, len: usize) -> io::Result<Bytes> {
+        if let Some(direct) = &self.direct
+            && len >= DIRECT_READ_BYTES
+        {
+            return read_blocks(direct, offset, len);
+        }
+        let mut bytes = vec![0; len];
+        self.file.read_exact_at(&mut bytes, offset)?;
+        Ok(bytes.into())
+    }
+
     fn pwrite(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         match &self.direct {
             Some(direct) if are_blocks(bytes, offset) => direct.write_all_at(bytes, offset),
@@ -114,5 +130,51 @@ impl DiskFile for RealFile {
 
     fn size(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
+    }
+}
+
+/// Reads the blocks that the bytes lie in.
+fn read_blocks(file: &File, offset: u64, len: usize) -> io::Result<Bytes> {
+    let skip = (offset % BLOCK as u64) as usize;
+    let mut blocks = BlockBuffer::new((skip + len).next_multiple_of(BLOCK));
+    let mut filled = 0;
+    // A file may end within its last block.
+    while filled < skip + len {
+        let at = offset - skip as u64 + filled as u64;
+        match file.read_at(&mut blocks[filled..], at) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Bytes::from_owner(blocks).slice(skip..skip + len))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_reads_are_the_bytes_that_were_asked_for() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("file");
+        let bytes: Vec<u8> = (0..300_001_u32).map(|n| (n * 7 >> 3) as u8).collect();
+        fs::write(&path, &bytes).expect("written");
+        let file = RealDisk.open(&path).expect("opened");
+        for (offset, len) in [
+            (0, DIRECT_READ_BYTES),
+            (4095, DIRECT_READ_BYTES + 2),
+            (100_000, 200_001),
+            (299_990, 11),
+            (8192, 65536),
+        ] {
+            let read = file.read(offset as u64, len).expect("read");
+            assert!(read[..] == bytes[offset..offset + len], "{len} at {offset}");
+        }
+        for (offset, len) in [(200_000, 100_002), (400_000, 70_000), (299_990, 12)] {
+            let error = file.read(offset, len).expect_err("past the end");
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        }
     }
 }

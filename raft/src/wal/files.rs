@@ -158,9 +158,7 @@ impl Files {
     pub fn read(&self, pos: WalPos, len: usize) -> io::Result<Bytes> {
         let open = self.shared.open.read();
         let file = open.get(&pos.file).ok_or_else(|| retired(pos))?;
-        let mut bytes = vec![0; len];
-        file.file.pread(&mut bytes, u64::from(pos.offset))?;
-        Ok(bytes.into())
+        file.file.read(u64::from(pos.offset), len)
     }
 
     /// Reads bodies together with their headers, all between the first and the last, and checks

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 
+use bytes::Bytes;
+
 use super::files::OpenFile;
 use super::format::{ALIGN, FILE_HEADER_LEN, Kind, MAX_BODY_LEN, RECORD_HEADER_LEN, RecordHeader};
 use crate::ids::{ShardId, WalPos};
@@ -15,7 +17,7 @@ pub struct Scan {
     pub file: OpenFile,
     pub path: PathBuf,
     len: u64,
-    window: Vec<u8>,
+    window: Bytes,
     window_at: u64,
 }
 
@@ -44,7 +46,7 @@ impl Scan {
             file,
             path,
             len,
-            window: Vec::new(),
+            window: Bytes::new(),
             window_at: 0,
         })
     }
@@ -154,9 +156,8 @@ impl Scan {
             at >= self.window_at && at + len as u64 <= self.window_at + self.window.len() as u64;
         if !inside {
             let take = (WINDOW as u64).max(len as u64).min(self.len - at);
-            self.window.resize(take as usize, 0);
+            self.window = self.file.file.read(at, take as usize)?;
             self.window_at = at;
-            self.file.file.pread(&mut self.window, at)?;
         }
         let start = (at - self.window_at) as usize;
         Ok(&self.window[start..start + len])
