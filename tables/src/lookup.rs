@@ -87,8 +87,43 @@ impl LookupKeys {
         &self,
         store_of: impl Fn(u32) -> &'s Tables,
     ) -> Result<Vec<Option<FoundRow<'_, 's>>>, StoreError> {
-        let mut found: Vec<Option<StoredRow<'s>>> = Vec::new();
-        found.resize_with(self.row_keys.len(), || None);
+        let mut found = self.nothing();
+        for (store, asked) in self.by_store(store_of) {
+            let rows = store.multi_get(asked.iter().map(|i| self.row_key(*i)))?;
+            for (i, row) in asked.into_iter().zip(rows) {
+                found[i] = row;
+            }
+        }
+        Ok(self.by_key(found))
+    }
+
+    /// The same without waiting for a disk; `None` where that would be necessary.
+    pub fn find_in_memory<'s>(
+        &self,
+        store_of: impl Fn(u32) -> &'s Tables,
+    ) -> Result<Option<Vec<Option<FoundRow<'_, 's>>>>, StoreError> {
+        let mut found = self.nothing();
+        for (store, asked) in self.by_store(store_of) {
+            let rows = store.multi_get_in_memory(asked.iter().map(|i| self.row_key(*i)))?;
+            let Some(rows) = rows else { return Ok(None) };
+            for (i, row) in asked.into_iter().zip(rows) {
+                found[i] = row;
+            }
+        }
+        Ok(Some(self.by_key(found)))
+    }
+
+    fn nothing<'s>(&self) -> Vec<Option<StoredRow<'s>>> {
+        std::iter::repeat_with(|| None)
+            .take(self.row_keys.len())
+            .collect()
+    }
+
+    /// The stores to ask, each with the places of its row keys.
+    fn by_store<'s>(
+        &self,
+        store_of: impl Fn(u32) -> &'s Tables,
+    ) -> impl Iterator<Item = (&'s Tables, Vec<usize>)> {
         let mut stores: BTreeMap<*const Tables, (&'s Tables, Vec<usize>)> = BTreeMap::new();
         for (i, (_, bucket)) in self.row_keys.iter().enumerate() {
             let store = store_of(*bucket);
@@ -98,13 +133,7 @@ impl LookupKeys {
                 .1
                 .push(i);
         }
-        for (store, asked) in stores.into_values() {
-            let rows = store.multi_get(asked.iter().map(|i| self.row_key(*i)))?;
-            for (i, row) in asked.into_iter().zip(rows) {
-                found[i] = row;
-            }
-        }
-        Ok(self.by_key(found))
+        stores.into_values()
     }
 
     /// Of each key the row that one of its buckets has.

@@ -417,6 +417,44 @@ fn multi_get_answers_in_the_order_asked() {
     assert_eq!(values, [Some(&b"b"[..]), None, Some(b"a"), Some(b"b")]);
 }
 
+/// 128 hex digits that differ with `n`.
+fn hard_to_compress(n: u64) -> String {
+    let mut state = n;
+    let mut word = || {
+        state = (state ^ 0x9E37_79B9_7F4A_7C15)
+            .wrapping_mul(0xD129_0DDC_93A5_7F4B)
+            .rotate_left(29);
+        format!("{state:016x}")
+    };
+    (0..8).map(|_| word()).collect()
+}
+
+#[test]
+fn what_is_not_in_memory_is_told_apart_from_what_is_not_there() {
+    let fixture = Fixture::new();
+    // Enough, and hard enough to compress, that its block is not read along with the file's index.
+    let values: Vec<String> = (0..10_000u64).map(hard_to_compress).collect();
+    let names: Vec<String> = (0..values.len()).map(|n| format!("M{n:05}")).collect();
+    let rows = names.iter().zip(&values);
+    let rows: Vec<_> = rows
+        .map(|(name, value)| (&name[..], Some(&value[..])))
+        .collect();
+    fixture.fold(0, &rows);
+    let in_memory = |tables: &Tables, key: &[u8]| {
+        let key = crate::keys::row::encode(PLANES, 0, key);
+        let found = tables.multi_get_in_memory([&key[..]]).unwrap();
+        found.map(|rows| rows[0].is_some())
+    };
+    let key = names[0].as_bytes();
+    assert_eq!(in_memory(&fixture.tables, key), Some(true), "just written");
+    fixture.tables.flush().unwrap();
+    let (_dir, tables) = fixture.after_crash();
+    assert_eq!(in_memory(&tables, key), None, "its block was never read");
+    assert!(tables.get(PLANES, 0, key).unwrap().is_some());
+    assert_eq!(in_memory(&tables, key), Some(true), "now it was");
+    assert_eq!(in_memory(&tables, b"N0"), Some(false));
+}
+
 #[test]
 fn a_scan_merges_buckets_and_goes_on_where_it_stopped() {
     let fixture = Fixture::new();

@@ -10,7 +10,7 @@ use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, Visitor};
 use tokio::time::Instant;
-use weir_tables::{KeysSeed, LookupKeys, RowOptions, RowWriter};
+use weir_tables::{FoundRow, KeysSeed, LookupKeys, RowOptions, RowWriter};
 
 use super::query::{Query, key_values};
 use super::{ApiError, Service, blocking, find, json, row_path};
@@ -34,16 +34,14 @@ pub async fn one(State(service): Service, uri: Uri) -> Result<Response, ApiError
     keys.push(&open.table, open.candidates, &values)
         .map_err(|error| ApiError::bad_key(&error))?;
     service.read_barrier(&open, &keys.buckets()).await?;
-    let row = blocking(move || {
-        let mut out = Vec::with_capacity(ROW_GUESS_BYTES);
-        let mut writer = RowWriter::new(&open.table, options.rows())?;
-        match keys.find(|bucket| open.store(bucket))?.pop().flatten() {
-            Some(found) => writer.write(found.primary_key, found.row.row()?, &mut out)?,
-            None => return Err(ApiError::no_such_row()),
+    // Most rows are in memory, and a change of threads would take longer than finding one.
+    let row = match render_from_memory(&open, &keys, &options)? {
+        Some(row) => Ok(row),
+        None => {
+            blocking(move || render_one(&open, keys.find(|bucket| open.store(bucket))?, &options))
+                .await
         }
-        Ok(out)
-    });
-    let row = row.await;
+    };
     service.looked_up(started.elapsed());
     Ok(json(row?))
 }
@@ -65,6 +63,29 @@ pub async fn many(
     let rows = blocking(move || render(&open, &keys, &options)).await;
     service.looked_up(started.elapsed());
     Ok(json(rows?))
+}
+
+/// `None` where a disk has to be waited for.
+fn render_from_memory(
+    open: &OpenTable,
+    keys: &LookupKeys,
+    options: &Options,
+) -> Result<Option<Vec<u8>>, ApiError> {
+    let found = keys.find_in_memory(|bucket| open.store(bucket))?;
+    let rendered = found.map(|found| render_one(open, found, options));
+    rendered.transpose()
+}
+
+fn render_one(
+    open: &OpenTable,
+    mut found: Vec<Option<FoundRow<'_, '_>>>,
+    options: &Options,
+) -> Result<Vec<u8>, ApiError> {
+    let found = found.pop().flatten().ok_or_else(ApiError::no_such_row)?;
+    let mut out = Vec::with_capacity(ROW_GUESS_BYTES);
+    let mut writer = RowWriter::new(&open.table, options.rows())?;
+    writer.write(found.primary_key, found.row.row()?, &mut out)?;
+    Ok(out)
 }
 
 /// `{"rows":[…]}`, null where there is no row.
