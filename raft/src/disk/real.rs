@@ -159,7 +159,7 @@ mod tests {
     fn large_reads_are_the_bytes_that_were_asked_for() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("file");
-        let bytes: Vec<u8> = (0..300_001_u32).map(|n| (n * 7 >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..300_001_u32).map(|n| ((n * 7) >> 3) as u8).collect();
         fs::write(&path, &bytes).expect("written");
         let file = RealDisk.open(&path).expect("opened");
         for (offset, len) in [
