@@ -38,7 +38,8 @@ pub const NO_PRODUCER_ID: i64 = -1;
 
 const MAGIC_AT: usize = 16;
 const CRC_AT: usize = 17;
-pub(crate) const CRC_FROM: usize = 21;
+/// A batch's CRC is of its bytes from here on.
+pub const CRC_FROM: usize = 21;
 const MIN_BATCH_LENGTH: i32 = (RECORD_BATCH_HEADER_LEN - LENGTH_PREFIX_LEN) as i32;
 const CODEC_BITS: i16 = 0b111;
 const TIMESTAMP_TYPE_BIT: i16 = 1 << 3;

@@ -31,8 +31,8 @@ pub mod validate;
 mod varint;
 
 pub use batch::{
-    BatchError, BatchHeader, LeaderEpoch, Offset, RECORD_BATCH_HEADER_LEN, TimestampType, assign,
-    batches,
+    BatchError, BatchHeader, CRC_FROM, LeaderEpoch, Offset, RECORD_BATCH_HEADER_LEN, TimestampType,
+    assign, batches,
 };
 pub use builder::BatchBuilder;
 pub use compression::{Codec, CompressionError};

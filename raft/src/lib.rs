@@ -14,6 +14,7 @@
 //!
 //! Left out: what entries mean, the wire between nodes, and when files are retired.
 
+mod crc;
 pub mod disk;
 mod env;
 mod group;
@@ -32,7 +33,7 @@ pub use node::{
     ReadError, ServeError, Shard, StartError, Timing,
 };
 pub use observer::{Damage, Unobserved, WalObserver};
-pub use payload::Payload;
+pub use payload::{Payload, Piece, TailCrc};
 pub use state_machine::{Committed, Outcome, StateMachine};
 pub use transport::{Lane, MemNetwork, NoPeers, Reply, Request, Transport, Unreachable};
 pub use wal::{OpenError, WalConfig, WalUsage};

@@ -5,22 +5,78 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::crc;
+
+/// A known sum is used from this length on: below, summing the bytes again is as quick.
+const WORTH_COMBINING: usize = 16 << 10;
+
+/// Bytes that lie in one place.
+#[derive(Clone, Debug)]
+pub struct Piece {
+    pub bytes: Bytes,
+    /// Saves the log from summing them again.
+    pub tail: Option<TailCrc>,
+}
+
+/// What somebody has computed already: the CRC-32C of a piece's bytes from `from` to its end.
+#[derive(Clone, Copy, Debug)]
+pub struct TailCrc {
+    pub from: usize,
+    pub crc: u32,
+}
+
 /// One entry's bytes in pieces, so that a request's bytes are not copied on their way to the disk.
 /// Cloning shares the pieces.
 #[derive(Clone, Debug)]
 pub struct Payload {
-    chunks: Arc<[Bytes]>,
+    pieces: Arc<[Piece]>,
     len: usize,
 }
 
+impl Piece {
+    /// How many of the first bytes have to be summed to know the sum of all, and the sum of the others.
+    pub(crate) fn to_sum(&self) -> (usize, Option<u32>) {
+        match self.tail {
+            Some(tail) if self.bytes.len() >= tail.from + WORTH_COMBINING => {
+                (tail.from, Some(tail.crc))
+            }
+            _ => (self.bytes.len(), None),
+        }
+    }
+
+    /// The CRC-32C of bytes with the sum `before` and these behind them.
+    pub(crate) fn append_crc(&self, before: u32) -> u32 {
+        let (count, tail) = self.to_sum();
+        let summed = crc32c::crc32c_append(before, &self.bytes[..count]);
+        match tail {
+            Some(tail) => crc::combine(summed, tail, (self.bytes.len() - count) as u32),
+            None => summed,
+        }
+    }
+}
+
+impl From<Bytes> for Piece {
+    fn from(bytes: Bytes) -> Piece {
+        Piece { bytes, tail: None }
+    }
+}
+
 impl Payload {
-    /// The concatenation of `chunks`; empty pieces are dropped.
-    pub fn new(mut chunks: Vec<Bytes>) -> Payload {
-        chunks.retain(|chunk| !chunk.is_empty());
-        let len = chunks.iter().map(Bytes::len).sum();
+    /// The concatenation of `pieces`; empty ones are dropped.
+    pub fn new(pieces: impl IntoIterator<Item: Into<Piece>>) -> Payload {
+        let pieces = pieces.into_iter().map(Into::into);
+        let pieces: Vec<Piece> = pieces.filter(|piece| !piece.bytes.is_empty()).collect();
+        let len = pieces.iter().map(|piece| piece.bytes.len()).sum();
         Payload {
-            chunks: chunks.into(),
+            pieces: pieces.into(),
             len,
+        }
+    }
+
+    pub fn empty() -> Payload {
+        Payload {
+            pieces: Arc::new([]),
+            len: 0,
         }
     }
 
@@ -33,8 +89,8 @@ impl Payload {
         self.len == 0
     }
 
-    pub fn chunks(&self) -> &[Bytes] {
-        &self.chunks
+    pub fn pieces(&self) -> &[Piece] {
+        &self.pieces
     }
 
     /// The bytes of `range`: shared when they lie in one piece, copied otherwise.
@@ -46,7 +102,7 @@ impl Payload {
         assert!(range.end <= self.len, "range lies in the payload");
         let mut copied = BytesMut::new();
         let mut chunk_start = 0;
-        for chunk in self.chunks.iter() {
+        for chunk in self.pieces.iter().map(|piece| &piece.bytes) {
             let from = range.start.max(chunk_start) - chunk_start;
             let to = range.end.min(chunk_start + chunk.len());
             chunk_start += chunk.len();
@@ -68,7 +124,7 @@ impl Payload {
 
 impl From<Bytes> for Payload {
     fn from(bytes: Bytes) -> Payload {
-        Payload::new(vec![bytes])
+        Payload::new([bytes])
     }
 }
 
@@ -85,6 +141,24 @@ mod tests {
         assert_eq!(payload.slice(7..9), "co");
     }
 
+    #[test]
+    fn a_known_sum_gives_the_same_as_summing() {
+        let bytes: Bytes = (0..100_000_u32)
+            .map(|n| (n.wrapping_mul(n) >> 7) as u8)
+            .collect();
+        let tail = Some(TailCrc {
+            from: 21,
+            crc: crc32c::crc32c(&bytes[21..]),
+        });
+        let known = Piece {
+            bytes: bytes.clone(),
+            tail,
+        };
+        assert_eq!(known.to_sum().0, 21, "the known sum is used");
+        assert_eq!(known.append_crc(7), crc32c::crc32c_append(7, &bytes));
+        assert_eq!(Piece::from(bytes).append_crc(7), known.append_crc(7));
+    }
+
     proptest! {
         #[test]
         fn slice_equals_slice_of_the_concatenation(
@@ -93,7 +167,7 @@ mod tests {
             b in any::<prop::sample::Index>(),
         ) {
             let whole: Vec<u8> = pieces.concat();
-            let payload = Payload::new(pieces.into_iter().map(Bytes::from).collect());
+            let payload = Payload::new(pieces.into_iter().map(Bytes::from));
             let (a, b) = (a.index(whole.len() + 1), b.index(whole.len() + 1));
             let range = a.min(b)..a.max(b);
             prop_assert_eq!(&payload.slice(range.clone())[..], &whole[range]);

@@ -111,7 +111,7 @@ impl ShardHost {
             body,
         }
         .encode_head();
-        let payload = Payload::new(std::iter::once(head).chain(rest).collect());
+        let payload = Payload::new(std::iter::once(head).chain(rest));
         let (_, outcome) = self.raft().propose(leadership.term, payload).await?.await?;
         Ok(outcome)
     }

@@ -82,7 +82,7 @@ impl Machine {
         let mut start = head_len;
         let mut rejected = Vec::new();
         // The leader's own payload has a piece per item: no search for each.
-        let pieces = committed.payload.chunks();
+        let pieces = committed.payload.pieces();
         let pieces = if pieces.len() == items.len() + 1 {
             &pieces[1..]
         } else {
@@ -100,7 +100,7 @@ impl Machine {
             };
             start = range.end;
             let bytes = match pieces.get(index) {
-                Some(piece) if piece.len() == range.len() => piece.clone(),
+                Some(piece) if piece.bytes.len() == range.len() => piece.bytes.clone(),
                 _ => committed.payload.slice(range),
             };
             if let Err(reason) = self.append_item(item, bytes, pos) {
@@ -240,9 +240,9 @@ impl StateMachine for Machine {
         // back from the WAL or came from a peer is one piece.
         let first = committed
             .payload
-            .chunks()
+            .pieces()
             .first()
-            .map_or(&[][..], |chunk| &chunk[..]);
+            .map_or(&[][..], |piece| &piece.bytes[..]);
         let entry = match Entry::decode(first) {
             Ok(entry) => entry,
             Err(error) => return Outcome::Rejected(error.to_string().into()),

@@ -8,13 +8,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
 use prometheus::Histogram;
 use tokio::sync::{mpsc, oneshot};
 use weir_log::{TimestampType, ValidBatch};
-use weir_raft::{Leadership, Outcome, Payload, Proposal, ProposeError};
+use weir_raft::{Leadership, Outcome, Payload, Piece, Proposal, ProposeError, TailCrc};
 
 use super::entry::{AppendItem, Body, Entry};
 use super::host::ShardHost;
@@ -132,7 +131,7 @@ struct Done {
 struct Draft {
     items: Vec<Item>,
     append: Vec<AppendItem>,
-    batches: Vec<Bytes>,
+    batches: Vec<Piece>,
     bytes: usize,
 }
 
@@ -269,7 +268,7 @@ impl Proposer {
             body: Body::Append(append),
         }
         .encode_head();
-        batches.insert(0, head);
+        batches.insert(0, head.into());
         self.in_flight_bytes += bytes;
         let timer = self.commit_seconds.start_timer();
         let proposal: Result<Proposal, ProposeError> = self
@@ -365,7 +364,13 @@ impl Draft {
             leader_epoch,
             len,
         });
-        self.batches.push(bytes.freeze());
+        // Validation has compared it with the bytes.
+        let tail = Some(TailCrc {
+            from: weir_log::CRC_FROM,
+            crc: part.batch.header.crc,
+        });
+        let bytes = bytes.freeze();
+        self.batches.push(Piece { bytes, tail });
         self.items.push(Item {
             partition: part.partition,
             waiting,

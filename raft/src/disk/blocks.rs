@@ -1,5 +1,7 @@
 //! Memory between which and a disk the kernel need not copy.
 
+use memmap2::MmapMut;
+
 /// Disks are read and written in blocks of this size.
 pub const BLOCK: usize = 4096;
 
@@ -38,6 +40,19 @@ impl AsRef<[u8]> for BlockBuffer {
     fn as_ref(&self) -> &[u8] {
         self
     }
+}
+
+/// Memory for direct writes again and again, in large pages where the system has them: of each page that is
+/// written the kernel takes hold anew.
+///
+/// # Panics
+/// When there is no memory.
+pub fn direct_memory(len: usize) -> MmapMut {
+    let memory = MmapMut::map_anon(len).expect("there is memory");
+    // Only a wish.
+    #[cfg(target_os = "linux")]
+    let _ = memory.advise(memmap2::Advice::HugePage);
+    memory
 }
 
 /// Bytes that are added at the end and written from the front, in whole blocks.

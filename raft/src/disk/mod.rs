@@ -12,7 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use blocks::BlockQueue;
-pub(crate) use blocks::{BLOCK, BlockBuffer};
+pub(crate) use blocks::{BLOCK, BlockBuffer, direct_memory};
 pub use mem::{Fault, MemDisk};
 pub use real::RealDisk;
 

@@ -73,7 +73,7 @@ impl Group {
         Record {
             shard: self.shard,
             kind,
-            body: Payload::new(Vec::new()),
+            body: Payload::empty(),
         }
     }
 

@@ -132,7 +132,7 @@ fn is_in_wal(entry: &Entry) -> bool {
 /// An entry's payload as the WAL stores it.
 fn stored(payload: &EntryPayload) -> (EntryForm, Payload) {
     match payload {
-        EntryPayload::Blank => (EntryForm::Blank, Payload::new(Vec::new())),
+        EntryPayload::Blank => (EntryForm::Blank, Payload::empty()),
         EntryPayload::Membership(members) => {
             (EntryForm::Membership, body(membership::encode(members)))
         }

@@ -6,18 +6,19 @@
 
 use std::io;
 
-use bytes::Bytes;
+use memmap2::MmapMut;
 
 use super::format::{ALIGN, RECORD_HEADER_LEN, RecordHeader};
-use crate::disk::{BLOCK, BlockBuffer, DiskFile};
+use crate::disk::{BLOCK, DiskFile, direct_memory};
+use crate::payload::Piece;
 
 /// Bytes that one write takes to the disk.
 pub const CAPACITY: usize = 4 << 20;
-/// A body's checksum is taken piece by piece while its bytes are in the processor's cache.
-const PIECE: usize = 16 << 10;
+/// A body's checksum is taken part by part while its bytes are in the processor's cache.
+const PART: usize = 16 << 10;
 
 pub struct Blocks {
-    buffer: BlockBuffer,
+    buffer: MmapMut,
     /// Where the buffer's first byte lies in the file.
     start: u32,
     /// Bytes in the buffer.
@@ -29,7 +30,7 @@ pub struct Blocks {
 impl Blocks {
     pub fn new() -> Blocks {
         Blocks {
-            buffer: BlockBuffer::new(CAPACITY),
+            buffer: direct_memory(CAPACITY),
             start: 0,
             len: 0,
             written: 0,
@@ -64,13 +65,12 @@ impl Blocks {
     }
 
     /// Adds a record that fits; the header's checksum of the body is filled in.
-    pub fn add(&mut self, header: &RecordHeader, salt: u64, body: &[Bytes]) {
+    pub fn add(&mut self, header: &RecordHeader, salt: u64, body: &[Piece]) {
         let header_at = self.len;
         self.len += RECORD_HEADER_LEN as usize;
         let mut body_crc = 0;
-        for piece in body.iter().flat_map(|chunk| chunk.chunks(PIECE)) {
-            self.copy(piece);
-            body_crc = crc32c::crc32c_append(body_crc, piece);
+        for piece in body {
+            body_crc = self.copy_piece(piece, body_crc);
         }
         self.copy_gap(header);
         let header = RecordHeader {
@@ -116,6 +116,18 @@ impl Blocks {
         CAPACITY - self.len
     }
 
+    /// Returns the sum of what had the sum `crc` with these bytes behind it.
+    fn copy_piece(&mut self, piece: &Piece, crc: u32) -> u32 {
+        if piece.to_sum().1.is_some() {
+            self.copy(&piece.bytes);
+            return piece.append_crc(crc);
+        }
+        piece.bytes.chunks(PART).fold(crc, |crc, part| {
+            self.copy(part);
+            crc32c::crc32c_append(crc, part)
+        })
+    }
+
     fn copy(&mut self, bytes: &[u8]) {
         self.buffer[self.len..self.len + bytes.len()].copy_from_slice(bytes);
         self.len += bytes.len();
@@ -125,6 +137,8 @@ impl Blocks {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+
+    use bytes::Bytes;
 
     use super::*;
     use crate::disk::{Disk, MemDisk};
@@ -154,7 +168,7 @@ mod tests {
         for body in &bodies {
             let at = blocks.end();
             let header = header(at, body.len());
-            blocks.add(&header, 9, &[Bytes::from(body.clone())]);
+            blocks.add(&header, 9, &[Bytes::from(body.clone()).into()]);
             blocks.write_out(&*file).unwrap();
             assert_eq!(blocks.end(), header.end());
         }
@@ -184,7 +198,7 @@ mod tests {
         let mut blocks = Blocks::new();
         blocks.resume(&*file, 64).unwrap();
         assert!(!blocks.is_dirty());
-        blocks.add(&header(64, 8), 1, &[Bytes::from_static(b"12345678")]);
+        blocks.add(&header(64, 8), 1, &[Bytes::from_static(b"12345678").into()]);
         assert!(blocks.is_dirty());
         blocks.write_out(&*file).unwrap();
         assert!(!blocks.is_dirty());

@@ -283,7 +283,7 @@ impl State {
             let record = Record {
                 shard,
                 kind: Kind::Committed { upto },
-                body: Payload::new(Vec::new()),
+                body: Payload::empty(),
             };
             self.place(record, file_bytes);
         }
@@ -301,7 +301,7 @@ fn own(kind: Kind) -> Record {
     Record {
         shard: ShardId(0),
         kind,
-        body: Payload::new(Vec::new()),
+        body: Payload::empty(),
     }
 }
 

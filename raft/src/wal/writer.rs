@@ -4,8 +4,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::blocks::Blocks;
 use super::files::{Files, OpenFile};
 use super::format::{FILE_HEADER_LEN, RecordHeader};
@@ -15,6 +13,7 @@ use super::{Done, Record, WalConfig, WalError};
 use crate::env::{Clock, Env, Fatal};
 use crate::ids::WalPos;
 use crate::observer::{Damage, WalObserver};
+use crate::payload::Piece;
 
 /// How long to wait before writing to a full disk again.
 const FULL_DISK_PAUSE: Duration = Duration::from_millis(100);
@@ -144,9 +143,9 @@ impl Writer {
         };
         self.unsynced += u64::from(end.offset - at.offset);
         if self.blocks.fits(record.body.len()) {
-            self.blocks.add(&header, salt, record.body.chunks());
+            self.blocks.add(&header, salt, record.body.pieces());
         } else {
-            self.write_long(&header, salt, record.body.chunks())?;
+            self.write_long(&header, salt, record.body.pieces())?;
         }
         Ok(end)
     }
@@ -156,17 +155,17 @@ impl Writer {
         &mut self,
         header: &RecordHeader,
         salt: u64,
-        body: &[Bytes],
+        body: &[Piece],
     ) -> Result<(), Failure> {
-        let body_crc = body
-            .iter()
-            .fold(0, |crc, chunk| crc32c::crc32c_append(crc, chunk));
+        let body_crc = body.iter().fold(0, |crc, piece| piece.append_crc(crc));
         let header_bytes = RecordHeader {
             body_crc,
             ..*header
         }
         .encode(salt);
-        for chunk in std::iter::once(&header_bytes[..]).chain(body.iter().map(|chunk| &chunk[..])) {
+        for chunk in
+            std::iter::once(&header_bytes[..]).chain(body.iter().map(|piece| &piece.bytes[..]))
+        {
             let mut rest = chunk;
             while !rest.is_empty() {
                 let copied = self.blocks.copy_some(rest);
