@@ -3,7 +3,7 @@
 //! ```text
 //! offset  size  field
 //! 0       1     kind       u8 = 0x01 (0x00 reserved)
-//! 1       1     version    u8 = 0x02 (0x00 reserved; 0x01 had no segments)
+//! 1       1     version    u8 = 0x03 (0x00 reserved; 0x01 had no segments, 0x02 no state)
 //! 2       4     length     u32, bytes of the body
 //! 6       4     crc        u32, CRC-32C over bytes 0..6 and the body
 //! 10      n     body
@@ -13,7 +13,9 @@
 //! producer:  producer_id i64, epoch i16, last_append_ms i64, count u8, its batches
 //! batch:     base_offset i64, timestamp i64, first_sequence i32, last_sequence i32
 //! segment:   base_offset i64, last_offset i64, max_timestamp i64, file u64, at u64, bytes u64,
-//!            blocks u32, index_crc u32; see `segment`
+//!            blocks u32, index_crc u32, state i64; see `segment`
+//! state:     least i64 = dirty, greatest i64 = clean without tombstones, else clean with tombstones that are
+//!            kept until this time in ms
 //! extent:    base_offset i64, last_offset i64, max_timestamp i64, file u64, offset u32, len u32,
 //!            leader_epoch i32
 //! ```
@@ -23,20 +25,22 @@ use crate::epochs::{EpochStart, Epochs};
 use crate::extent::{Extent, Extents, Pos};
 use crate::partition::PartitionLog;
 use crate::producer::{ProducedBatch, ProducerState, Producers};
-use crate::segment::{Segment, Segments};
+use crate::segment::{Segment, SegmentState, Segments};
 use bytes::{Buf, BufMut, TryGetError};
 
 const KIND: u8 = 1;
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 const HEADER_LEN: usize = 10;
 const CRC_AT: usize = 6;
+const DIRTY: i64 = i64::MIN;
+const CLEAN: i64 = i64::MAX;
 
 /// Why stored bytes are no partition state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FormatError {
     #[error("partition state is cut off")]
     Truncated,
-    #[error("partition state has kind {kind} and version {version}, 1 and 2 are known")]
+    #[error("partition state has kind {kind} and version {version}, 1 and 3 are known")]
     Unknown { kind: u8, version: u8 },
     #[error("partition state carries crc {stored:#010x}, its bytes have {computed:#010x}")]
     CrcMismatch { stored: u32, computed: u32 },
@@ -133,6 +137,12 @@ fn put_body(log: &PartitionLog, out: &mut Vec<u8>) {
         out.put_u64(segment.bytes);
         out.put_u32(segment.blocks);
         out.put_u32(segment.index_crc);
+        out.put_i64(match segment.state {
+            SegmentState::Dirty => DIRTY,
+            SegmentState::Clean {
+                tombstones_until_ms,
+            } => tombstones_until_ms.map_or(CLEAN, |until| until.clamp(DIRTY + 1, CLEAN - 1)),
+        });
     }
 
     out.put_u32(count(log.extents().len()));
@@ -217,6 +227,12 @@ fn take_segment(body: &mut &[u8]) -> Result<Segment, FormatError> {
         bytes: body.try_get_u64()?,
         blocks: body.try_get_u32()?,
         index_crc: body.try_get_u32()?,
+        state: match body.try_get_i64()? {
+            DIRTY => SegmentState::Dirty,
+            state => SegmentState::Clean {
+                tombstones_until_ms: (state != CLEAN).then_some(state),
+            },
+        },
     })
 }
 

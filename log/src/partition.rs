@@ -238,6 +238,13 @@ impl PartitionLog {
         true
     }
 
+    /// Has segments that were rewritten take the place of those that they were made of; says whether they did.
+    ///
+    /// They do not when the old ones are gone, as by a restore. Panics when the offsets differ.
+    pub fn replace(&mut self, old: &[Segment], new: &[Segment]) -> bool {
+        self.segments.replace(old, new, self.log_start_offset)
+    }
+
     /// Forgets producers without an append for `expiration_ms`; returns how many.
     pub fn expire_producers(&mut self, now_ms: i64, expiration_ms: i64) -> usize {
         self.producers.expire(now_ms, expiration_ms)

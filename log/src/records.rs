@@ -140,6 +140,11 @@ impl<'a> RecordIter<'a> {
         }
     }
 
+    /// The bytes of the records that are still to come.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     fn fail(&mut self, reason: &'static str) -> BatchError {
         let index = self.index;
         self.index = self.count;

@@ -4,7 +4,7 @@
 //! the record, without any lock the caller has the search read and scan it.
 
 use crate::batch::{BatchError, BatchHeader, LeaderEpoch, Offset, TimestampType, batches};
-use crate::extent::Extent;
+use crate::extent::{Extent, Pos};
 use crate::partition::PartitionLog;
 use crate::read::{BlockReader, ReadError, ReadPlan, ReadRequest, read_blocks};
 use crate::records::BatchRecords;
@@ -43,7 +43,24 @@ enum Candidate {
     Segment(Segment),
 }
 
+/// Where a part lies: its offsets do not name it, since segments are rewritten into larger ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Wal(Pos),
+    Segment { file: u64, at: u64 },
+}
+
 impl Candidate {
+    fn place(&self) -> Place {
+        match self {
+            Candidate::Extent(extent) => Place::Wal(extent.pos),
+            Candidate::Segment(Segment { file, at, .. }) => Place::Segment {
+                file: *file,
+                at: *at,
+            },
+        }
+    }
+
     fn range(&self) -> (Offset, Offset) {
         match self {
             Candidate::Extent(extent) => (extent.base_offset, extent.last_offset),
@@ -67,8 +84,8 @@ pub struct TimestampSearch {
     upper: Offset,
     max_decompressed_bytes: usize,
     best: Option<TimestampHit>,
-    /// Base offsets of the extents and segments that were looked at.
-    scanned: Vec<Offset>,
+    /// The extents and segments that were looked at.
+    scanned: Vec<Place>,
     scanning: Range<Offset>,
 }
 
@@ -105,7 +122,7 @@ impl TimestampSearch {
             return Ok(None);
         };
         let (base_offset, last_offset) = candidate.range();
-        self.scanned.push(base_offset);
+        self.scanned.push(candidate.place());
         let from = base_offset.max(log.log_start_offset());
         let upper = self.upper.min(last_offset + 1);
         self.scanning = from..upper;
@@ -206,7 +223,7 @@ impl TimestampSearch {
             Wanted::Highest => segments
                 .chain(log.extents().iter().map(Candidate::Extent))
                 .filter(|part| part.range().0 < self.upper)
-                .filter(|part| !self.scanned.contains(&part.range().0))
+                .filter(|part| !self.scanned.contains(&part.place()))
                 .filter(|part| self.is_better(part.max_timestamp(), part.range().0))
                 .reduce(|best, part| {
                     if part.max_timestamp() > best.max_timestamp() {

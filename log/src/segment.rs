@@ -24,7 +24,7 @@
 //! 32      8     file      u64
 //! 40      8     at        u64, of the first block's first byte in the file
 //! 48      n·24            per block:
-//!   0     8     base      i64, first offset of its first batch
+//!   0     8     base      i64, first offset of its first batch; of the first block, that of the segment
 //!   8     8     max_time  i64, the highest max_timestamp of its batches
 //!   16    4     len       u32, bytes
 //!   20    4     crc       CRC32C of its bytes
@@ -49,11 +49,25 @@ const ENTRY_LEN: usize = 24;
 /// Names the partition of a segment; opaque here.
 pub type Owner = [u8; OWNER_LEN];
 
+/// What compaction has made of a segment. It is this replica's alone, and not in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SegmentState {
+    /// Nothing: it may hold records that later ones supersede.
+    #[default]
+    Dirty,
+    /// No record of it is superseded by one of a segment that is clean too.
+    Clean {
+        /// Until when its tombstones are kept; `None` where it has none.
+        tombstones_until_ms: Option<i64>,
+    },
+}
+
 /// A run of one partition's batches in a segment file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Segment {
+    /// Where the segment before it ends; its first batch may start later, where compaction took some away.
     pub base_offset: Offset,
-    /// Inclusive.
+    /// That of its last batch, inclusive.
     pub last_offset: Offset,
     /// The highest max_timestamp of its batches.
     pub max_timestamp: i64,
@@ -64,6 +78,7 @@ pub struct Segment {
     pub bytes: u64,
     pub blocks: u32,
     pub index_crc: u32,
+    pub state: SegmentState,
 }
 
 /// Consecutive batches that are read and checked as one.
@@ -220,6 +235,8 @@ pub struct SegmentBuilder {
     owner: Owner,
     file: u64,
     at: u64,
+    base_offset: Option<Offset>,
+    state: SegmentState,
     bytes: u64,
     max_timestamp: i64,
     blocks: Vec<Block>,
@@ -232,13 +249,27 @@ impl SegmentBuilder {
             owner,
             file,
             at,
+            base_offset: None,
+            state: SegmentState::Dirty,
             bytes: 0,
             max_timestamp: i64::MIN,
             blocks: Vec::new(),
         }
     }
 
-    /// Adds the next batch. Batches come in order; a hole before one belongs to the batch before it.
+    /// Has the segment begin at `base_offset`, even if its first batch begins later.
+    pub fn starting_at(mut self, base_offset: Offset) -> SegmentBuilder {
+        self.base_offset = Some(base_offset);
+        self
+    }
+
+    /// What compaction has made of the batches; dirty unless it is said.
+    pub fn set_state(&mut self, state: SegmentState) {
+        self.state = state;
+    }
+
+    /// Adds the next batch. Batches come in order; a hole before one belongs to the batch before it, and one
+    /// before the first to that.
     pub fn push(&mut self, header: &BatchHeader, batch: &[u8], out: &mut Vec<u8>) {
         let len = u32::try_from(batch.len()).expect("a batch is below 4 GiB");
         self.max_timestamp = self.max_timestamp.max(header.max_timestamp);
@@ -250,7 +281,7 @@ impl SegmentBuilder {
                 block.max_timestamp = block.max_timestamp.max(header.max_timestamp);
             }
             _ => self.blocks.push(Block {
-                base_offset: header.base_offset,
+                base_offset: self.base_offset.take().unwrap_or(header.base_offset),
                 last_offset: header.last_offset(),
                 max_timestamp: header.max_timestamp,
                 at: self.at + self.bytes,
@@ -295,6 +326,7 @@ impl SegmentBuilder {
             bytes: self.bytes,
             blocks,
             index_crc,
+            state: self.state,
         };
         assert_eq!(
             out.len() - start,
@@ -331,6 +363,36 @@ impl Segments {
         }
     }
 
+    /// Puts `new`, which has the records of the consecutive segments `old` as they are to be now, in their
+    /// place. What lies below `log_start` is left out. Changes nothing when `old` is not what is there: the
+    /// segments of it that are gone must be those below log start.
+    ///
+    /// # Panics
+    /// When `new` does not span the offsets of `old`.
+    pub(crate) fn replace(&mut self, old: &[Segment], new: &[Segment], log_start: Offset) -> bool {
+        let span = |list: &[Segment]| Some((list.first()?.base_offset, list.last()?.last_offset));
+        assert!(
+            span(old).is_some() && span(old) == span(new) && follow(new),
+            "new segments span the offsets of the old ones"
+        );
+        let last = old.last().expect("not empty");
+        let Some(at) = self.list.iter().position(|segment| segment == last) else {
+            return false;
+        };
+        let here = self.list[..=at].iter().rev();
+        let same = here.zip(old.iter().rev()).take_while(|(a, b)| a == b);
+        let first = at + 1 - same.count();
+        if at + 1 - first < old.len() && first > 0 {
+            return false;
+        }
+        let kept = new
+            .iter()
+            .filter(|segment| segment.last_offset >= log_start);
+        self.list.splice(first..=at, kept.copied());
+        self.list.shrink_to_fit();
+        true
+    }
+
     /// The segments from the one that reaches `offset` on.
     pub fn starting_with(&self, offset: Offset) -> impl Iterator<Item = &Segment> {
         let at = self
@@ -341,6 +403,10 @@ impl Segments {
 
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Segment> + DoubleEndedIterator {
         self.list.iter()
+    }
+
+    pub fn as_slice(&self) -> &[Segment] {
+        &self.list
     }
 
     pub fn len(&self) -> usize {
@@ -359,16 +425,19 @@ impl Segments {
     /// `None` when they are not sound, or not consecutive.
     pub(crate) fn restore(list: Vec<Segment>) -> Option<Segments> {
         let sound = list.iter().all(Segment::is_sound);
-        let follow = list
-            .windows(2)
-            .all(|pair| pair[0].last_offset + 1 == pair[1].base_offset);
-        (sound && follow).then_some(Segments { list })
+        (sound && follow(&list)).then_some(Segments { list })
     }
 
     /// Memory held beside the struct itself.
     pub fn heap_bytes(&self) -> usize {
         self.list.capacity() * size_of::<Segment>()
     }
+}
+
+/// Whether each segment begins where the one before it ends.
+fn follow(list: &[Segment]) -> bool {
+    list.windows(2)
+        .all(|pair| pair[0].last_offset + 1 == pair[1].base_offset)
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {

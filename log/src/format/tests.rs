@@ -40,6 +40,9 @@ fn segment(base_offset: Offset, last_offset: Offset) -> Segment {
         bytes: 68,
         blocks: 1,
         index_crc: 0xabcd,
+        state: SegmentState::Clean {
+            tombstones_until_ms: Some(258),
+        },
     }
 }
 
@@ -57,9 +60,9 @@ fn golden_bytes() {
     append(&mut log, 3, Some((17, 4)), 256, at);
     #[rustfmt::skip]
     let expected = [
-        1, 2, // kind, version
-        0, 0, 0, 187, // length
-        0x83, 0xcd, 0xea, 0x73, // crc
+        1, 3, // kind, version
+        0, 0, 0, 195, // length
+        0x6d, 0x80, 0x07, 0xf3, // crc
         0, 0, 0, 0, 0, 0, 0, 5, // log_start_offset
         0, 0, 0, 0, 0, 0, 0, 7, // next_offset
         0, 0, 0, 1, // epochs
@@ -81,6 +84,7 @@ fn golden_bytes() {
         0, 0, 0, 0, 0, 0, 0, 68, // bytes
         0, 0, 0, 1, // blocks
         0, 0, 0xab, 0xcd, // index_crc
+        0, 0, 0, 0, 0, 0, 1, 2, // state
         0, 0, 0, 1, // extents
         0, 0, 0, 0, 0, 0, 0, 6, // base_offset
         0, 0, 0, 0, 0, 0, 0, 6, // last_offset
@@ -109,7 +113,7 @@ fn states_stand_one_after_the_other() {
 #[test]
 fn reserved_and_unknown_versions_are_refused() {
     let good = encoded(&PartitionLog::new());
-    for (kind, version) in [(0, 2), (1, 0), (1, 1), (1, 3), (2, 2)] {
+    for (kind, version) in [(0, 3), (1, 0), (1, 1), (1, 2), (1, 4), (2, 3)] {
         let mut bad = good.clone();
         (bad[0], bad[1]) = (kind, version);
         let refused = decode(&mut bad.as_slice());
