@@ -39,7 +39,7 @@ use crate::partitions_here::PartitionsHere;
 use crate::random::{Generator, Random};
 use crate::registry::backend::BrokerRegistry;
 use crate::registry::{SchemaFold, SchemaRegistry};
-use crate::segments::{self, Blocks, Retention, Retire, SegmentFiles};
+use crate::segments::{self, Blocks, Compact, Retention, Retire, SegmentFiles};
 use crate::shard::entry::Body;
 use crate::shard::host::{Partitions, ShardHost};
 use crate::shard::machine::{Folds, Machine};
@@ -137,7 +137,7 @@ pub struct Node {
     pub addresses: Addresses,
     stop: CancellationToken,
     serving: Vec<tokio::task::JoinHandle<()>>,
-    /// What moves and trims records.
+    /// What moves, trims and compacts records.
     tending: Vec<tokio::task::JoinHandle<()>>,
     _identity: Identity,
 }
@@ -326,7 +326,7 @@ async fn open_segments(options: &Options) -> Result<Arc<SegmentFiles>, NodeError
     Ok(Arc::new(files.map_err(NodeError::Segments)?))
 }
 
-/// Starts what moves records into segments, and what trims those that expired.
+/// Starts what moves records into segments, what trims those that expired, and what compacts.
 fn tend(
     broker: &Arc<Broker>,
     raft: &weir_raft::Node,
@@ -337,7 +337,7 @@ fn tend(
         raft: raft.clone(),
         shards: broker.shards.clone(),
         partitions: broker.partitions.clone(),
-        files,
+        files: files.clone(),
         blocks: broker.blocks.clone(),
         keep_files: wal_keep_bytes(options) / u64::from(wal_file_bytes(options)),
         wait_below_bytes: segments::wait_below_bytes(
@@ -345,10 +345,12 @@ fn tend(
             options.wal_budget_bytes,
         ),
     };
+    let compact = Arc::new(Compact::new(broker.clone(), files));
     let retire = Arc::new(Retire::new(parts, broker.stopping.clone()));
     vec![
         tokio::spawn(retire.run()),
         tokio::spawn(Retention::new(broker.clone()).run()),
+        tokio::spawn(compact.run()),
     ]
 }
 

@@ -19,6 +19,7 @@ mod fixture;
 pub mod json;
 pub mod key;
 pub mod keys;
+pub mod latest;
 pub mod lookup;
 pub mod partitioner;
 pub mod path;
@@ -35,6 +36,7 @@ pub use def::{
 pub use json::{RowError, RowOptions, RowWriter, RowsError};
 pub use key::{KeyCodec, KeyError, KeySchemaError, RecordKey};
 pub use keys::bucket::BucketState;
+pub use latest::RowsLatest;
 pub use lookup::{FoundRow, KeysSeed, LookupKeys};
 pub use partitioner::{Candidates, Partitioner, PartitionerSetting};
 pub use row::Row;

@@ -73,6 +73,8 @@ pub struct TopicSettings {
     pub retention_bytes: Option<u64>,
     pub segment_bytes: u32,
     pub delete_retention_ms: u64,
+    /// `min.cleanable.dirty.ratio` in millionths.
+    pub min_dirty_millionths: u32,
     pub min_compaction_lag_ms: u64,
     pub max_compaction_lag_ms: u64,
     pub key_validation: Validation,
@@ -117,6 +119,7 @@ impl TopicSettings {
             retention_bytes: limit("retention.bytes"),
             segment_bytes: long("segment.bytes") as u32,
             delete_retention_ms: unsigned("delete.retention.ms"),
+            min_dirty_millionths: millionths(&required("min.cleanable.dirty.ratio")),
             min_compaction_lag_ms: unsigned("min.compaction.lag.ms"),
             max_compaction_lag_ms: unsigned("max.compaction.lag.ms"),
             key_validation: validation(&required("schema.validation.key")),
@@ -132,6 +135,11 @@ impl TopicSettings {
             }),
         }
     }
+}
+
+fn millionths(ratio: &str) -> u32 {
+    let ratio: f64 = ratio.parse().expect("the setting is a number");
+    (ratio.clamp(0.0, 1.0) * 1e6) as u32
 }
 
 fn compression(value: &str) -> Compression {
@@ -190,6 +198,7 @@ mod tests {
         assert_eq!(settings.retention_bytes, None);
         assert!(settings.cleanup_delete && !settings.cleanup_compact);
         assert_eq!(settings.compression, Compression::Producer);
+        assert_eq!(settings.min_dirty_millionths, 500_000);
         assert_eq!(settings.table, None);
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Hot paths hold their metric and pay one atomic; gauges are read off the state at each scrape.
 
+mod compaction;
 mod exporter;
 mod groups;
 mod requests;
@@ -15,6 +16,7 @@ use prometheus::{
 };
 use weir_raft::{Damage, WalObserver};
 
+pub use self::compaction::Compaction;
 use crate::broker::Broker;
 use crate::kafka::request_metrics::RequestMetrics;
 
@@ -42,6 +44,7 @@ pub struct Metrics {
     pub schema_rejected: IntCounterVec,
     /// Bytes cut from the end of the WAL after a crash: never acked ones.
     pub wal_torn_bytes: Counter,
+    pub compaction: Compaction,
 }
 
 impl Default for Metrics {
@@ -89,6 +92,7 @@ impl Default for Metrics {
                 "Bytes of unacked records cut after a crash.",
             )
             .expect("a legal metric"),
+            compaction: Compaction::new(&registry),
             registry,
         };
         let Metrics { registry, .. } = &metrics;

@@ -1,22 +1,44 @@
 //! The directory of segment files, `<number>.seg`. A file gets its name when it is whole and synced.
 
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
+use weir_log::SegmentFile;
 use weir_log::segment::{FILE_HEADER_LEN, check_file_header, file_header};
 use weir_raft::disk::{BlockQueue, Disk, DiskFile};
 
 /// Bytes that are written at a time.
 const WRITE_BYTES: usize = 1 << 20;
+/// Bytes that [`FileWriter::sync_when_much`] leaves to be synced at once.
+const SYNC_BYTES: u64 = 16 << 20;
 
 pub struct SegmentFiles {
     dir: PathBuf,
     disk: Arc<dyn Disk>,
     /// The number of the next file.
     next: AtomicU64,
+    /// Files whose writers have not named their segments yet.
+    held: Held,
+}
+
+type Held = Arc<Mutex<HashSet<u64>>>;
+
+/// Keeps a file that no partition names yet from being taken for a leftover.
+#[must_use = "name the file's segments before this is dropped"]
+pub struct Unnamed {
+    number: u64,
+    held: Held,
+}
+
+impl Drop for Unnamed {
+    fn drop(&mut self) {
+        self.held.lock().remove(&self.number);
+    }
 }
 
 impl SegmentFiles {
@@ -34,6 +56,7 @@ impl SegmentFiles {
             dir,
             disk,
             next: AtomicU64::new(last + 1),
+            held: Held::default(),
         })
     }
 
@@ -42,15 +65,21 @@ impl SegmentFiles {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let path = self.path(number);
         let tmp = path.with_extension("tmp");
+        self.held.lock().insert(number);
+        let unnamed = Unnamed {
+            number,
+            held: self.held.clone(),
+        };
         let mut writer = FileWriter {
             number,
+            unnamed: Some(unnamed),
             file: self.disk.create(&tmp)?,
             tmp,
             path,
             disk: self.disk.clone(),
             buffer: BlockQueue::new(WRITE_BYTES + WRITE_BYTES / 4),
             written: 0,
-            finished: false,
+            synced: 0,
         };
         writer.buffer.end().extend(file_header(number));
         Ok(writer)
@@ -75,10 +104,18 @@ impl SegmentFiles {
         })
     }
 
-    /// The numbers of the files that are there. Blocks.
-    pub fn numbers(&self) -> io::Result<Vec<u64>> {
+    /// The numbers of the files that are there and not being made: who is to name them has done so. Blocks.
+    pub fn settled(&self) -> io::Result<Vec<u64>> {
+        // In this order: what is listed and no longer held was named before.
         let paths = self.disk.list(&self.dir)?;
-        Ok(paths.iter().filter_map(|path| number(path)).collect())
+        let held = self.held.lock();
+        let numbers = paths.iter().filter_map(|path| number(path));
+        Ok(numbers.filter(|number| !held.contains(number)).collect())
+    }
+
+    /// Bytes of a file. Blocks.
+    pub fn size(&self, number: u64) -> io::Result<u64> {
+        self.disk.open(&self.path(number))?.size()
     }
 
     /// Deletes files. Blocks.
@@ -105,6 +142,8 @@ fn number(path: &Path) -> Option<u64> {
 /// A segment file on its way. Without [`FileWriter::finish`] nothing is left of it.
 pub struct FileWriter {
     number: u64,
+    /// `None` once it is finished.
+    unnamed: Option<Unnamed>,
     file: Arc<dyn DiskFile>,
     tmp: PathBuf,
     path: PathBuf,
@@ -112,24 +151,24 @@ pub struct FileWriter {
     /// What comes behind `written`.
     buffer: BlockQueue,
     written: u64,
-    finished: bool,
+    synced: u64,
 }
 
-impl FileWriter {
-    pub fn number(&self) -> u64 {
+impl SegmentFile for FileWriter {
+    fn number(&self) -> u64 {
         self.number
     }
 
-    /// Where the next byte goes.
-    pub fn at(&self) -> u64 {
+    fn at(&self) -> u64 {
         self.written + self.buffer.len() as u64
     }
 
-    /// What is added here is written behind what the file has.
-    pub fn buffer(&mut self) -> &mut Vec<u8> {
+    fn buffer(&mut self) -> &mut Vec<u8> {
         self.buffer.end()
     }
+}
 
+impl FileWriter {
     /// Writes the buffer once it is large; says whether it was. Blocks.
     pub fn write_when_full(&mut self) -> io::Result<bool> {
         let full = self.buffer.len() >= WRITE_BYTES;
@@ -140,15 +179,25 @@ impl FileWriter {
         Ok(full)
     }
 
+    /// Syncs what was written once it is much, so that others' syncs never wait for all of it. Blocks.
+    pub fn sync_when_much(&mut self) -> io::Result<()> {
+        if self.written - self.synced >= SYNC_BYTES {
+            self.file.sync()?;
+            self.synced = self.written;
+        }
+        Ok(())
+    }
+
     /// Makes the file durable and gives it its name. Blocks.
-    pub fn finish(mut self) -> io::Result<()> {
+    pub fn finish(mut self) -> io::Result<Unnamed> {
         self.write(self.buffer.whole().len())?;
         self.write(self.buffer.len())?;
         self.file.sync()?;
         self.disk.rename(&self.tmp, &self.path)?;
-        self.finished = true;
+        let unnamed = self.unnamed.take().expect("finished once");
         let dir = self.path.parent().expect("a file lies in a directory");
-        self.disk.sync_dir(dir)
+        self.disk.sync_dir(dir)?;
+        Ok(unnamed)
     }
 
     fn write(&mut self, count: usize) -> io::Result<()> {
@@ -162,7 +211,7 @@ impl FileWriter {
 
 impl Drop for FileWriter {
     fn drop(&mut self) {
-        if !self.finished
+        if self.unnamed.is_some()
             && let Err(error) = self.disk.remove(&self.tmp)
         {
             // Removed at the next start.
@@ -190,18 +239,21 @@ mod tests {
     fn a_finished_file_survives_a_crash_and_an_unfinished_one_leaves_nothing() {
         let disk = MemDisk::new();
         let files = open(&disk);
-        written(&files, b"kept").finish().expect("finished");
+        drop(written(&files, b"kept").finish().expect("finished"));
         let torn = written(&files, &[7; 2 * WRITE_BYTES]);
         let crashed = disk.crash(|| true);
         drop(torn);
         for disk in [disk.crash(|| false), crashed] {
             let files = open(&disk);
-            assert_eq!(files.numbers().expect("listed"), [1]);
+            assert_eq!(files.settled().expect("listed"), [1]);
             let header = FILE_HEADER_LEN as u64;
             assert_eq!(files.read(1, header, 4).expect("read"), "kept");
             assert!(disk.list(Path::new("/segments")).expect("listed").len() == 1);
-            written(&files, b"next").finish().expect("finished");
-            assert_eq!(files.numbers().expect("listed"), [1, 2]);
+            let unnamed = written(&files, b"next").finish().expect("finished");
+            assert_eq!(files.settled().expect("listed"), [1]);
+            assert_eq!(files.size(2).expect("there"), header + 4);
+            drop(unnamed);
+            assert_eq!(files.settled().expect("listed"), [1, 2]);
         }
     }
 
@@ -210,9 +262,9 @@ mod tests {
         let disk = MemDisk::new();
         let files = open(&disk);
         drop(written(&files, b"dropped"));
-        written(&files, b"removed").finish().expect("finished");
+        drop(written(&files, b"removed").finish().expect("finished"));
         files.remove(&[2]).expect("removed");
-        assert!(files.numbers().expect("listed").is_empty());
+        assert!(files.settled().expect("listed").is_empty());
         for number in [1, 2] {
             let error = files.read(number, 0, 1).expect_err("gone");
             assert_eq!(error.kind(), io::ErrorKind::NotFound);
@@ -223,8 +275,8 @@ mod tests {
     fn a_damaged_or_exchanged_file_is_reported_by_name() {
         let disk = MemDisk::new();
         let files = open(&disk);
-        written(&files, b"one").finish().expect("finished");
-        written(&files, b"two").finish().expect("finished");
+        drop(written(&files, b"one").finish().expect("finished"));
+        drop(written(&files, b"two").finish().expect("finished"));
         files.check(1).expect("sound");
         disk.flip(&files.path(1), 9);
         disk.rename(&files.path(2), &files.path(3))

@@ -4,11 +4,17 @@
 //! published atomically, and a segment that no snapshot names is a leftover. Formats: `weir_log::segment`.
 
 mod blocks;
+mod compact;
 mod files;
 mod retention;
 mod retire;
+mod round;
+mod tidy;
+mod time;
 
 pub use blocks::Blocks;
+pub use compact::Compact;
 pub use files::{FileWriter, SegmentFiles};
 pub use retention::Retention;
 pub use retire::{Parts, Retire, wait_below_bytes};
+pub use time::BelievedTime;

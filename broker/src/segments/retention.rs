@@ -6,10 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
+use super::BelievedTime;
 use crate::broker::Broker;
-use crate::kafka::log_limit::LogLimit;
 use crate::kafka::produce::request::TopicRef;
 use crate::partition::Partition;
 use crate::shard::entry::{Body, TrimItem};
@@ -18,21 +16,16 @@ use crate::shard::host::ShardHost;
 const INTERVAL_SETTING: &str = "log.retention.check.interval.ms";
 /// Items per entry, so that many partitions do not make one huge entry.
 const ITEMS: usize = 10_000;
-/// A clock that is off by more is not believed.
-const MAX_JUMP_MS: i64 = 3_600_000;
-
-static JUMPED: LogLimit = LogLimit::new(1, Duration::from_secs(600));
 
 pub struct Retention {
     broker: Arc<Broker>,
-    /// The wall clock and the time that only moves forward, at the same moment.
-    started: (i64, Instant),
+    time: BelievedTime,
 }
 
 impl Retention {
     pub fn new(broker: Arc<Broker>) -> Retention {
-        let started = (broker.clock.now_ms(), Instant::now());
-        Retention { broker, started }
+        let time = BelievedTime::new(broker.clock.clone());
+        Retention { broker, time }
     }
 
     /// Runs until the node stops.
@@ -60,7 +53,7 @@ impl Retention {
         if !shard.leadership().open {
             return;
         }
-        let now_ms = self.believed(Instant::now());
+        let now_ms = self.time.now_ms();
         let items = self.broker.partitions.of_shard(shard);
         let items = items
             .iter()
@@ -90,23 +83,5 @@ impl Retention {
             partition: partition.id,
             start,
         })
-    }
-
-    /// The wall clock, unless it jumped since the start (invariant D11).
-    fn believed(&self, now: Instant) -> Option<i64> {
-        let (started_ms, started) = self.started;
-        let now_ms = self.broker.clock.now_ms();
-        let passed = i64::try_from((now - started).as_millis()).unwrap_or(i64::MAX);
-        let jump_ms = now_ms.saturating_sub(started_ms).saturating_sub(passed);
-        if jump_ms.saturating_abs() <= MAX_JUMP_MS {
-            return Some(now_ms);
-        }
-        if JUMPED.permit(now).is_some() {
-            tracing::warn!(
-                jump_ms,
-                "the clock has jumped since the start: no record expires until it is back, or weir is restarted"
-            );
-        }
-        None
     }
 }

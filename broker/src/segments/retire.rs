@@ -19,7 +19,7 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_log::segment::{OWNER_LEN, Owner};
-use weir_log::{BlockReader, ReadError, ReadRequest, Segment, SegmentBuilder};
+use weir_log::{BlockReader, ReadError, ReadRequest, Segment, SegmentBuilder, SegmentFile};
 
 use super::files::{FileWriter, SegmentFiles};
 use crate::partition::Partition;
@@ -170,7 +170,8 @@ impl Retire {
             let segment = if bytes >= OWN_FILE_BYTES {
                 let mut own = self.parts.files.create()?;
                 let segment = self.copy(&partition, last_file, &mut own)?;
-                own.finish()?;
+                // Only this task deletes files, so it need not hold this one.
+                drop(own.finish()?);
                 segment
             } else {
                 let file = match &mut shared {
@@ -181,7 +182,7 @@ impl Retire {
             };
             moved.extend(segment.map(|segment| Moved { partition, segment }));
         }
-        shared.map_or(Ok(()), FileWriter::finish)?;
+        drop(shared.map(FileWriter::finish).transpose()?);
         Ok(moved)
     }
 
@@ -253,7 +254,7 @@ impl Retire {
 
     /// Files that no partition names. Those of the round itself are named by now. Blocks.
     fn unnamed(&self) -> Result<Vec<u64>, RetireError> {
-        let mut unnamed = self.parts.files.numbers()?;
+        let mut unnamed = self.parts.files.settled()?;
         if unnamed.is_empty() {
             return Ok(unnamed);
         }
@@ -301,7 +302,7 @@ impl Retire {
     }
 }
 
-fn owner(id: PartitionId) -> Owner {
+pub(super) fn owner(id: PartitionId) -> Owner {
     let mut owner = [0; OWNER_LEN];
     owner[..16].copy_from_slice(id.topic.as_bytes());
     owner[16..].copy_from_slice(&id.index.to_le_bytes());

@@ -65,6 +65,11 @@ impl TableHere {
         &self.table.def().topic
     }
 
+    /// The store that holds a bucket's rows.
+    pub fn store(&self, bucket: u32) -> &Arc<Tables> {
+        &self.stores[bucket as usize]
+    }
+
     /// Whether the caller shall narrow the table's partitioners; others are at it where not.
     pub fn begin_narrowing(&self) -> bool {
         !self.narrowing.swap(true, Ordering::AcqRel)
