@@ -2,6 +2,7 @@
 //! others back. Invariants: L4, L5, L8, L10, C1, P1.
 
 mod latest;
+mod schemas;
 mod tables;
 
 use std::collections::BTreeMap;
@@ -16,8 +17,9 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
-use rdkafka::producer::FutureProducer;
+use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use tokio::task::JoinSet;
 
 /// Gives files of 1 MiB, of which two are kept when they are full.
 const BUDGET_MB: &str = "8";
@@ -116,6 +118,26 @@ impl Place {
 struct Seen {
     key: Vec<u8>,
     value: Option<Vec<u8>>,
+}
+
+/// Writes records, some hundred at a time, until all are acknowledged.
+async fn send(place: &Place, topic: &str, records: impl Iterator<Item = (String, Option<String>)>) {
+    let producer = place.producer("none");
+    for records in records.collect::<Vec<_>>().chunks(500) {
+        let mut acks = JoinSet::new();
+        for (key, text) in records {
+            let mut record = FutureRecord::<str, str>::to(topic).partition(0).key(key);
+            if let Some(text) = text {
+                record = record.payload(text);
+            }
+            let delivery = producer.send_result(record);
+            acks.spawn(delivery.map_err(|(error, _)| error).expect("queued"));
+        }
+        for acked in acks.join_all().await {
+            let acked = acked.expect("the producer lives");
+            acked.map_err(|(error, _)| error).expect("written");
+        }
+    }
 }
 
 /// Reads the partition from its start to where it ended when this was called, or fails on an offset that does not

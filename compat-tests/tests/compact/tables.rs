@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 
 use compat_tests::http;
 use compat_tests::weir::Weir;
-use rdkafka::producer::FutureRecord;
-use tokio::task::JoinSet;
 
-use crate::{Place, VALUE_BYTES, read, segment_bytes, start, value, wait};
+use crate::{Place, VALUE_BYTES, read, segment_bytes, send, start, value, wait};
 
 const TABLE: &str = "rows";
 const KEYS: u64 = 60;
@@ -27,23 +25,8 @@ fn key(number: u64) -> String {
 }
 
 async fn write(place: &Place) {
-    let producer = place.producer("none");
-    for numbers in (0..RECORDS).collect::<Vec<_>>().chunks(500) {
-        let mut acks = JoinSet::new();
-        for number in numbers {
-            let (key, text) = (key(*number), value(*number));
-            let mut record = FutureRecord::<str, str>::to(TABLE).partition(0).key(&key);
-            if !number.is_multiple_of(DELETIONS) {
-                record = record.payload(&text);
-            }
-            let delivery = producer.send_result(record);
-            acks.spawn(delivery.map_err(|(error, _)| error).expect("queued"));
-        }
-        for acked in acks.join_all().await {
-            let acked = acked.expect("the producer lives");
-            acked.map_err(|(error, _)| error).expect("written");
-        }
-    }
+    let text = |number: u64| (!number.is_multiple_of(DELETIONS)).then(|| value(number));
+    send(place, TABLE, (0..RECORDS).map(|n| (key(n), text(n)))).await;
 }
 
 /// Looks every key up.
