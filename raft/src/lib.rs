@@ -33,7 +33,7 @@ pub use node::{
     ReadError, ServeError, Shard, StartError, Timing,
 };
 pub use observer::{Damage, Unobserved, WalObserver};
-pub use payload::{Payload, Piece, TailCrc};
+pub use payload::{Payload, Piece, TailCrc, Written};
 pub use state_machine::{Committed, Outcome, StateMachine};
 pub use transport::{Lane, MemNetwork, NoPeers, Reply, Request, Transport, Unreachable};
 pub use wal::{OpenError, WalConfig, WalUsage};

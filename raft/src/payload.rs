@@ -1,5 +1,6 @@
 //! An entry's bytes, kept in the pieces in which they arrived.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -25,12 +26,23 @@ pub struct TailCrc {
     pub crc: u32,
 }
 
+/// Called when an entry's bytes are in the leader's write-ahead log, before they are durable. An entry that is
+/// then lost with the leader was never committed.
+pub type Written = Arc<dyn Fn() + Send + Sync>;
+
 /// One entry's bytes in pieces, so that a request's bytes are not copied on their way to the disk.
 /// Cloning shares the pieces.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Payload {
     pieces: Arc<[Piece]>,
     len: usize,
+    written: Option<Written>,
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes in {} pieces", self.len, self.pieces.len())
+    }
 }
 
 impl Piece {
@@ -70,13 +82,29 @@ impl Payload {
         Payload {
             pieces: pieces.into(),
             len,
+            written: None,
         }
+    }
+
+    /// For who need not wait for the entry's outcome.
+    pub fn on_written(mut self, written: Written) -> Payload {
+        self.written = Some(written);
+        self
+    }
+
+    pub(crate) fn written(&self) -> Option<&Written> {
+        self.written.as_ref()
+    }
+
+    pub(crate) fn forget_written(&mut self) {
+        self.written = None;
     }
 
     pub fn empty() -> Payload {
         Payload {
             pieces: Arc::new([]),
             len: 0,
+            written: None,
         }
     }
 

@@ -10,7 +10,7 @@ use weir_log::{BatchBuilder, BatchHeader, Codec, ValidBatch};
 
 use super::error::GroupError;
 use crate::partition::Partition;
-use crate::shard::proposer::{AppendError, Part, Submit};
+use crate::shard::proposer::{Ack, AppendError, Part, Submit};
 
 /// One record: its key, and its value or nothing to take the key back.
 pub type Record = (Vec<u8>, Option<Vec<u8>>);
@@ -39,6 +39,7 @@ pub fn submit(
     let part = Part {
         partition: partition.clone(),
         batch: ValidBatch { header, bytes },
+        ack: Ack::Committed,
     };
     let frame_bytes = part.batch.bytes.len();
     partition.shard.submit(Submit {

@@ -67,6 +67,8 @@ pub struct TopicSettings {
     pub timestamp_before_max_ms: i64,
     pub timestamp_after_max_ms: i64,
     pub min_insync_replicas: u32,
+    /// Records are acknowledged when they are written, before they are durable and committed.
+    pub write_caching: bool,
     /// `None` keeps records for ever.
     pub retention_ms: Option<u64>,
     /// `None` is no limit.
@@ -115,6 +117,7 @@ impl TopicSettings {
             timestamp_before_max_ms: long("message.timestamp.before.max.ms"),
             timestamp_after_max_ms: long("message.timestamp.after.max.ms"),
             min_insync_replicas: long("min.insync.replicas") as u32,
+            write_caching: required("write.caching") == "true",
             retention_ms: limit("retention.ms"),
             retention_bytes: limit("retention.bytes"),
             segment_bytes: long("segment.bytes") as u32,

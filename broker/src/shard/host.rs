@@ -181,7 +181,12 @@ pub async fn append(
     let (reply, outcome) = oneshot::channel();
     let frame_bytes = batch.bytes.len();
     let shard = partition.shard.clone();
-    let parts = vec![super::proposer::Part { partition, batch }];
+    let part = super::proposer::Part {
+        partition,
+        batch,
+        ack: super::proposer::Ack::Committed,
+    };
+    let parts = vec![part];
     shard.submit(Submit {
         parts,
         frame_bytes,

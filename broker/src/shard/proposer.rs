@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use futures::StreamExt;
+use futures::future::BoxFuture;
 use futures::stream::FuturesOrdered;
 use prometheus::Histogram;
 use tokio::sync::{mpsc, oneshot};
@@ -38,6 +39,16 @@ pub struct Submit {
 pub struct Part {
     pub partition: Arc<Partition>,
     pub batch: ValidBatch,
+    pub ack: Ack,
+}
+
+/// What an answer waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ack {
+    /// Durable on a majority, and applied.
+    Committed,
+    /// In the write-ahead log of this node, not synced (`write.caching`).
+    Written,
 }
 
 pub type PartResult = Result<Appended, AppendError>;
@@ -68,19 +79,22 @@ pub async fn run(
     commit_seconds: Histogram,
 ) {
     let leadership = shard.watch_leadership();
+    let (written_sender, written) = mpsc::unbounded_channel();
     let mut proposer = Proposer {
         shard,
         pending: Pending::default(),
         requests: VecDeque::new(),
         next_request: 0,
         in_flight: FuturesOrdered::new(),
+        flying: VecDeque::new(),
         in_flight_bytes: 0,
+        written: written_sender,
         next_entry: 0,
         term: 0,
         draining: false,
         commit_seconds,
     };
-    proposer.run(queue, leadership).await;
+    proposer.run(queue, written, leadership).await;
 }
 
 struct Proposer {
@@ -89,8 +103,12 @@ struct Proposer {
     /// Requests that wait for outcomes, oldest first; `requests[0]` has the number `next_request - len`.
     requests: VecDeque<Option<Request>>,
     next_request: u64,
-    in_flight: FuturesOrdered<futures::future::BoxFuture<'static, Done>>,
+    in_flight: FuturesOrdered<BoxFuture<'static, Result<Outcome, ProposeError>>>,
+    /// What `in_flight` is about, oldest first.
+    flying: VecDeque<Flying>,
     in_flight_bytes: usize,
+    /// Tells the number of an entry that is written.
+    written: mpsc::UnboundedSender<u64>,
     next_entry: u64,
     /// The term in which `pending` was built.
     term: u64,
@@ -106,7 +124,7 @@ struct Request {
 }
 
 /// One part of a request that waits for an entry: its own append, or a duplicate of a pending one.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Waiting {
     pub request: u64,
     pub part: usize,
@@ -117,13 +135,14 @@ pub struct Waiting {
 struct Item {
     partition: Arc<Partition>,
     waiting: Waiting,
+    ack: Ack,
+    answered: bool,
 }
 
-struct Done {
+struct Flying {
     entry: u64,
     bytes: usize,
     items: Vec<Item>,
-    outcome: Result<Outcome, ProposeError>,
 }
 
 /// What one entry collects before it is proposed.
@@ -139,13 +158,15 @@ impl Proposer {
     async fn run(
         &mut self,
         mut queue: mpsc::UnboundedReceiver<Submit>,
+        mut written: mpsc::UnboundedReceiver<u64>,
         mut leadership: tokio::sync::watch::Receiver<Leadership>,
     ) {
         loop {
             let open = !self.draining && self.in_flight_bytes < IN_FLIGHT_BYTES;
             tokio::select! {
                 biased;
-                Some(done) = self.in_flight.next(), if !self.in_flight.is_empty() => self.complete(done),
+                Some(outcome) = self.in_flight.next(), if !self.in_flight.is_empty() => self.complete(&outcome),
+                Some(entry) = written.recv() => self.written(entry),
                 submit = queue.recv(), if open => match submit {
                     Some(submit) => {
                         let now = *leadership.borrow_and_update();
@@ -270,37 +291,65 @@ impl Proposer {
         .encode_head();
         batches.insert(0, head.into());
         self.in_flight_bytes += bytes;
+        let mut payload = Payload::new(batches);
+        if items.iter().any(|item| item.ack == Ack::Written) {
+            let written = self.written.clone();
+            payload = payload.on_written(Arc::new(move || {
+                // Nobody listens once the node stops.
+                let _ = written.send(entry);
+            }));
+        }
+        self.flying.push_back(Flying {
+            entry,
+            bytes,
+            items,
+        });
         let timer = self.commit_seconds.start_timer();
-        let proposal: Result<Proposal, ProposeError> = self
-            .shard
-            .raft()
-            .propose(self.term, Payload::new(batches))
-            .await;
+        let proposal: Result<Proposal, ProposeError> =
+            self.shard.raft().propose(self.term, payload).await;
         self.in_flight.push_back(Box::pin(async move {
             let outcome = match proposal {
                 Ok(proposal) => proposal.await.map(|(_, outcome)| outcome),
                 Err(error) => Err(error),
             };
             timer.observe_duration();
-            Done {
-                entry,
-                bytes,
-                items,
-                outcome,
-            }
+            outcome
         }));
     }
 
+    /// An entry is in this node's write-ahead log: who does not wait for more is answered.
+    fn written(&mut self, entry: u64) {
+        let first = self.next_entry - self.flying.len() as u64;
+        let index = entry.checked_sub(first);
+        let Some(flying) = index.and_then(|index| self.flying.get_mut(index as usize)) else {
+            return;
+        };
+        let mut answers = Vec::new();
+        for item in flying.items.iter_mut() {
+            if item.ack == Ack::Written && !item.answered {
+                item.answered = true;
+                answers.push(item.waiting);
+            }
+        }
+        for waiting in answers {
+            self.answer(waiting.request, waiting.part, Ok(waiting.appended));
+        }
+    }
+
     /// An entry has its outcome: its requests are answered, and a surprise starts the drain.
-    fn complete(&mut self, done: Done) {
+    fn complete(&mut self, outcome: &Result<Outcome, ProposeError>) {
+        let done = self
+            .flying
+            .pop_front()
+            .expect("an outcome is of an entry in flight");
         self.in_flight_bytes -= done.bytes;
-        let rejected: &[u32] = match &done.outcome {
+        let rejected: &[u32] = match outcome {
             Ok(Outcome::Partly(parts)) => parts,
             _ => &[],
         };
-        let surprise = !matches!(done.outcome, Ok(Outcome::Applied));
+        let surprise = !matches!(outcome, Ok(Outcome::Applied));
         for (index, item) in done.items.iter().enumerate() {
-            let result = match &done.outcome {
+            let result = match outcome {
                 Ok(Outcome::Applied | Outcome::Partly(_))
                     if !rejected.contains(&(index as u32)) =>
                 {
@@ -319,7 +368,9 @@ impl Proposer {
             }
             self.pending
                 .settle(item.partition.handle, item.waiting.appended.base_offset);
-            self.answer(item.waiting.request, item.waiting.part, result);
+            if !item.answered {
+                self.answer(item.waiting.request, item.waiting.part, result);
+            }
         }
         self.draining |= surprise;
         if self.in_flight.is_empty() && self.draining {
@@ -374,6 +425,8 @@ impl Draft {
         self.items.push(Item {
             partition: part.partition,
             waiting,
+            ack: part.ack,
+            answered: false,
         });
     }
 }

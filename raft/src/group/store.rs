@@ -11,7 +11,7 @@ use openraft::{OptionalSend, RaftLogReader};
 use super::index::Located;
 use super::state::StoredVote;
 use super::types::{
-    Data, Entry, EntryPayload, Held, LeaderId, LogId, TypeConfig, Vote, log_id, term_and_index,
+    Entry, EntryPayload, Held, LeaderId, LogId, TypeConfig, Vote, log_id, term_and_index,
 };
 use super::{Group, body, membership, unblock};
 use crate::payload::Payload;
@@ -248,8 +248,9 @@ impl RaftLogStorage<TypeConfig> for Store {
         let positions = self.0.wal.submit(records, done)?;
         for ((mut entry, form, body), pos) in entries.into_iter().zip(positions) {
             let (term, index) = term_and_index(&entry.log_id);
-            if let EntryPayload::Normal(Data { pos: known, .. }) = &mut entry.payload {
-                *known = pos;
+            if let EntryPayload::Normal(data) = &mut entry.payload {
+                data.pos = pos;
+                data.forget_written();
             }
             let len = body.len() as u32;
             log.push(

@@ -57,6 +57,13 @@ impl Data {
         }
     }
 
+    /// It is for this node's write-ahead log, which has a copy, and not for other readers of the entry.
+    pub fn forget_written(&mut self) {
+        if let Held::InMemory(payload) = &mut self.bytes {
+            payload.forget_written();
+        }
+    }
+
     pub fn len(&self) -> usize {
         match &self.bytes {
             Held::InMemory(payload) => payload.len(),

@@ -13,7 +13,7 @@ use super::{Done, Record, WalConfig, WalError};
 use crate::env::{Clock, Env, Fatal};
 use crate::ids::WalPos;
 use crate::observer::{Damage, WalObserver};
-use crate::payload::Piece;
+use crate::payload::{Piece, Written};
 
 /// How long to wait before writing to a full disk again.
 const FULL_DISK_PAUSE: Duration = Duration::from_millis(100);
@@ -30,6 +30,8 @@ pub struct Writer {
     blocks: Blocks,
     /// Bytes of records since the last sync.
     unsynced: u64,
+    /// Who wants to know when what was gathered is written.
+    written: Vec<Written>,
 }
 
 /// Why the writer ends before its time.
@@ -69,6 +71,7 @@ impl Writer {
             current,
             blocks,
             unsynced: 0,
+            written: Vec::new(),
         })
     }
 
@@ -147,6 +150,7 @@ impl Writer {
         } else {
             self.write_long(&header, salt, record.body.pieces())?;
         }
+        self.written.extend(record.body.written().cloned());
         Ok(end)
     }
 
@@ -184,6 +188,7 @@ impl Writer {
 
     fn flush(&mut self) -> Result<(), Failure> {
         self.write_out()?;
+        self.written.drain(..).for_each(|written| written());
         if self.unsynced == 0 {
             return Ok(());
         }

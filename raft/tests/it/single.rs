@@ -1,5 +1,6 @@
 //! One node, one voter.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -78,6 +79,24 @@ async fn proposals_in_flight_are_applied_in_order() {
     assert_eq!(recorder.payloads(), expected);
     let groups = world.watcher.groups.load(Ordering::Relaxed) - before;
     assert!(groups <= 3, "500 entries took {groups} groups");
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asked_hears_that_an_entry_is_written_before_it_is_durable() {
+    let world = World::new();
+    let (node, shard, recorder) = world.start().await;
+    let term = open_term(&shard).await;
+    world.disk.hold_syncs();
+    let (sender, mut written) = tokio::sync::mpsc::unbounded_channel();
+    let told = payload("told").on_written(Arc::new(move || sender.send(()).expect("heard")));
+    let proposal = shard.propose(term, told).await.expect("proposed");
+    written.recv().await.expect("the sync is not waited for");
+    assert!(recorder.payloads().is_empty(), "nor is it committed");
+    world.disk.release_syncs();
+    proposal.await.expect("applied");
+    assert!(written.recv().await.is_none(), "told once, and forgotten");
+    assert_eq!(recorder.payloads(), ["told"]);
     node.shutdown().await;
 }
 

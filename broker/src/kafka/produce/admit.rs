@@ -12,7 +12,7 @@ use super::response::Refused;
 use crate::broker::Broker;
 use crate::kafka::ErrorCode;
 use crate::partition::Partition;
-use crate::shard::proposer::Part;
+use crate::shard::proposer::{Ack, Part};
 use crate::space::Admission;
 use crate::topic::{MAX_DECOMPRESSED_BYTES, TopicView};
 
@@ -113,7 +113,15 @@ pub fn admit(
         log_start_offset,
         ..refused
     })?;
-    Ok(Part { partition, batch })
+    let ack = match view.settings.write_caching {
+        true => Ack::Written,
+        false => Ack::Committed,
+    };
+    Ok(Part {
+        partition,
+        batch,
+        ack,
+    })
 }
 
 fn transactional(facts: &Facts) -> Refused {
