@@ -34,14 +34,13 @@ pub async fn one(State(service): Service, uri: Uri) -> Result<Response, ApiError
     keys.push(&open.table, open.candidates, &values)
         .map_err(|error| ApiError::bad_key(&error))?;
     service.read_barrier(&open, &keys.buckets()).await?;
-    // Most rows are in memory, and a change of threads would take longer than finding one.
-    let row = match render_from_memory(&open, &keys, &options)? {
-        Some(row) => Ok(row),
-        None => {
-            blocking(move || render_one(&open, keys.find(|bucket| open.store(bucket))?, &options))
-                .await
-        }
-    };
+    // Finding one row takes less time than a change of threads, so others make room if it comes from the disk.
+    let in_memory = render_from_memory(&open, &keys, &options).transpose();
+    let row = in_memory.unwrap_or_else(|| {
+        tokio::task::block_in_place(|| {
+            render_one(&open, keys.find(|bucket| open.store(bucket))?, &options)
+        })
+    });
     service.looked_up(started.elapsed());
     Ok(json(row?))
 }
