@@ -11,6 +11,10 @@ pub struct ShardId(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub u64);
 
+/// A node's place in the cluster's list. It stays when the node's incarnation changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Seat(pub i32);
+
 /// The position of an entry in its shard's log; the first entry has index 0.
 pub type Index = u64;
 
@@ -32,6 +36,12 @@ impl WalPos {
 }
 
 impl fmt::Display for ShardId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+impl fmt::Display for Seat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)
     }

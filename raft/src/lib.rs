@@ -12,7 +12,7 @@
 //!   the process (D2).
 //! - Payloads are in memory from their submission until they are applied and durable.
 //!
-//! Left out: what entries mean, the wire between nodes, and when files are retired.
+//! Left out: what entries mean, who may connect, and when files are retired.
 
 mod crc;
 pub mod disk;
@@ -27,13 +27,16 @@ mod transport;
 mod wal;
 
 pub use env::{Clock, Env, Fatal, Random};
-pub use ids::{Index, NodeId, ShardId, Term, WalPos};
+pub use ids::{Index, NodeId, Seat, ShardId, Term, WalPos};
 pub use node::{
-    ChangeError, Leadership, MAX_PAYLOAD_LEN, Members, Node, NodeConfig, Proposal, ProposeError,
-    ReadError, ServeError, Shard, StartError, Timing,
+    ChangeError, Followers, Leadership, MAX_PAYLOAD_LEN, Members, Node, NodeConfig, Proposal,
+    ProposeError, ReadError, ServeError, Shard, StartError, Timing,
 };
 pub use observer::{Damage, Unobserved, WalObserver};
 pub use payload::{Payload, Piece, TailCrc, Written};
 pub use state_machine::{Committed, Outcome, StateMachine};
-pub use transport::{Lane, MemNetwork, NoPeers, Reply, Request, Transport, Unreachable};
+pub use transport::{
+    Caller, Guard, Lane, MemNetwork, NoPeers, Open, Reply, Request, Service, TcpTransport,
+    Transport, Unreachable, Wire,
+};
 pub use wal::{OpenError, WalConfig, WalUsage};

@@ -2,7 +2,7 @@
 
 mod applier;
 mod index;
-mod membership;
+pub mod membership;
 mod snapshot;
 mod sole_voter;
 mod state;

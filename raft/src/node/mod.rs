@@ -26,7 +26,7 @@ use crate::wal::format::MAX_BODY_LEN;
 use crate::wal::{OpenError, Wal, WalConfig, WalUsage};
 pub use leadership::Leadership;
 pub use proposal::{Proposal, ProposeError};
-pub use shard::{ChangeError, Members, ReadError, Shard};
+pub use shard::{ChangeError, Followers, Members, ReadError, Shard};
 
 /// The longest payload of an entry, in bytes.
 pub const MAX_PAYLOAD_LEN: usize = MAX_BODY_LEN as usize;
@@ -43,6 +43,9 @@ pub struct NodeConfig {
     pub node_id: NodeId,
     pub wal: WalConfig,
     pub timing: Timing,
+    /// Whether a leader's snapshot is whole by itself, so that a follower can take it. Where state lies in
+    /// files beside it, it is not.
+    pub takes_snapshots: bool,
 }
 
 /// How leaders and followers of shards with several voters watch each other. A shard with one
@@ -72,6 +75,7 @@ impl NodeConfig {
             node_id,
             wal: WalConfig::default(),
             timing: Timing::default(),
+            takes_snapshots: true,
         }
     }
 
@@ -100,6 +104,8 @@ pub enum StartError {
 pub enum ServeError {
     #[error("shard {0} does not run here")]
     NoSuchShard(ShardId),
+    #[error("the replica of shard {0} here cannot take a snapshot")]
+    NoSnapshots(ShardId),
     #[error("the replica has stopped: {0}")]
     Stopped(String),
 }

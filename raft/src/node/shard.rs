@@ -1,5 +1,7 @@
 //! A shard's replica on this node.
 
+mod followers;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +21,7 @@ use crate::ids::{Index, NodeId, ShardId, Term};
 use crate::payload::Payload;
 use crate::state_machine::StateMachine;
 use crate::transport::{Answer, Ask, Network, Reply, Request};
+pub use followers::Followers;
 
 /// How long a snapshot is waited for before it is asked for again.
 const BUILD_AGAIN: Duration = Duration::from_millis(100);
@@ -34,6 +37,7 @@ pub struct Shard {
     raft: Raft,
     group: Arc<Group>,
     leadership: watch::Receiver<Leadership>,
+    takes_snapshots: bool,
 }
 
 /// The nodes that hold a shard.
@@ -103,6 +107,7 @@ impl Shard {
             raft,
             group,
             leadership,
+            takes_snapshots: config.takes_snapshots,
         })
     }
 
@@ -284,6 +289,9 @@ impl Shard {
             Ask::Append(append) => raft.append_entries(append).await.map(Answer::Append),
             Ask::Vote(vote) => raft.vote(vote).await.map(Answer::Vote),
             Ask::PreVote(vote) => raft.pre_vote(vote).await.map(Answer::Vote),
+            Ask::Snapshot { .. } if !self.takes_snapshots => {
+                return Err(ServeError::NoSnapshots(self.id));
+            }
             Ask::Snapshot { vote, meta, state } => {
                 let snapshot = Snapshot {
                     meta: *meta,

@@ -1,8 +1,10 @@
-//! How replicas of a shard talk to each other: one question, one answer. The bytes on a wire are
-//! the caller's concern; within a process nothing is encoded.
+//! How replicas of a shard talk to each other: one question, one answer. Within a process nothing is
+//! encoded; between processes `tcp` carries what `message` encodes.
 
 mod memory;
+mod message;
 mod network;
+mod tcp;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -15,6 +17,7 @@ use crate::group::types::{SnapshotMeta, TypeConfig, Vote};
 use crate::ids::{NodeId, ShardId};
 pub use memory::MemNetwork;
 pub(crate) use network::Network;
+pub use tcp::{Caller, Guard, Open, Service, TcpTransport, Wire};
 
 /// Carries requests to other nodes.
 pub trait Transport: Send + Sync + 'static {

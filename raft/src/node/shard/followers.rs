@@ -1,0 +1,74 @@
+//! The first voters of a shard, and how far its leader's followers are.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::errors::{InitializeError, RaftError};
+use openraft::{EmptyNode, Instant};
+
+use super::{ChangeError, Shard};
+use crate::ids::{Index, NodeId};
+
+/// A follower is in sync while it has answered its leader within this time,
+const IN_SYNC_SILENCE: Duration = Duration::from_secs(3);
+/// and lacks no more entries than these.
+const IN_SYNC_ENTRIES: u64 = 1024;
+
+/// How far the members of a shard are, as its leader sees them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Followers {
+    /// The voters within the stated lag, the leader among them.
+    pub in_sync: BTreeSet<NodeId>,
+    /// The last entry that every member is known to hold.
+    pub held_by_all: Option<Index>,
+}
+
+impl Shard {
+    /// Gives a shard that has no history its first voters, this node among them. Nodes that do so at the
+    /// same time must name the same ones. Does nothing where there is a history.
+    pub async fn found(&self, voters: &BTreeSet<NodeId>) -> Result<(), ChangeError> {
+        let members: BTreeMap<u64, EmptyNode> = voters
+            .iter()
+            .map(|node| (node.0, EmptyNode::new()))
+            .collect();
+        match self.raft.initialize(members).await {
+            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
+            Err(RaftError::APIError(refused @ InitializeError::NotInMembers(_))) => {
+                Err(ChangeError::Refused(refused.to_string()))
+            }
+            Err(RaftError::Fatal(fatal)) => Err(ChangeError::Fatal(fatal.to_string())),
+        }
+    }
+
+    /// Whether the replica holds a history, or has voted in one.
+    pub fn has_history(&self) -> bool {
+        !self.group.is_new()
+    }
+
+    /// `None` unless this node leads.
+    pub fn followers(&self) -> Option<Followers> {
+        let metrics = self.raft.metrics();
+        let now = metrics.borrow_watched();
+        let (heartbeat, replication) = (now.heartbeat.as_ref()?, now.replication.as_ref()?);
+        let last = now.last_log_index;
+        let matched = |node: u64| match node == self.node.0 {
+            true => last,
+            false => replication.get(&node)?.as_ref().map(|id| id.index),
+        };
+        let is_in_sync = |node: &u64| {
+            let answered = heartbeat.get(node).and_then(Option::as_ref);
+            let heard = answered.is_some_and(|at| at.elapsed() < IN_SYNC_SILENCE);
+            let lag = last
+                .unwrap_or(0)
+                .saturating_sub(matched(*node).unwrap_or(0));
+            *node == self.node.0 || heard && lag <= IN_SYNC_ENTRIES
+        };
+        let voters = now.membership_config.voter_ids();
+        let members = now.membership_config.nodes().map(|(id, _)| *id);
+        Some(Followers {
+            in_sync: voters.filter(is_in_sync).map(NodeId).collect(),
+            held_by_all: members.map(matched).min().flatten(),
+        })
+    }
+}
