@@ -22,6 +22,8 @@ mod ids;
 mod node;
 mod observer;
 mod payload;
+#[doc(hidden)]
+pub mod readers;
 mod state_machine;
 mod transport;
 mod wal;

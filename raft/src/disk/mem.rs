@@ -40,6 +40,7 @@ struct State {
     faults: Vec<Fault>,
     syncs: u64,
     held: bool,
+    allocates: bool,
 }
 
 #[derive(Default)]
@@ -58,6 +59,13 @@ struct MemFile {
 impl MemDisk {
     pub fn new() -> MemDisk {
         MemDisk::default()
+    }
+
+    /// One that can reserve space for files, as most file systems do.
+    pub fn allocating() -> MemDisk {
+        let disk = MemDisk::default();
+        disk.state.lock().allocates = true;
+        disk
     }
 
     /// From now on operations of this kind fail.
@@ -89,7 +97,10 @@ impl MemDisk {
     /// says had reached the platter. Files opened before the crash must not be used afterwards.
     pub fn crash(&self, mut survives: impl FnMut() -> bool) -> MemDisk {
         let state = self.state.lock();
-        let mut after = State::default();
+        let mut after = State {
+            allocates: state.allocates,
+            ..State::default()
+        };
         for (path, inode) in &state.durable_names {
             let inode = inode.lock();
             let mut bytes = inode.durable.clone();
@@ -121,6 +132,17 @@ impl MemDisk {
         if offset < inode.durable.len() {
             inode.durable[offset] ^= 0xff;
         }
+    }
+
+    /// Cuts a stored file down to its first `len` bytes.
+    ///
+    /// # Panics
+    /// When there is no such file.
+    pub fn truncate(&self, path: &Path, len: usize) {
+        let state = self.state.lock();
+        let mut inode = state.names[path].lock();
+        inode.bytes.truncate(len);
+        inode.durable.truncate(len);
     }
 
     /// A copy of a file's bytes.
@@ -255,8 +277,12 @@ impl DiskFile for MemFile {
         Ok(())
     }
 
-    /// Without effect, like a file system that cannot.
-    fn allocate(&self, _len: u64) -> io::Result<()> {
+    /// Without effect, like a file system that cannot, unless the disk is an allocating one.
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        let len = len as usize;
+        if self.disk.state.lock().allocates && self.inode.lock().bytes.len() < len {
+            return self.pwrite(&[0], (len - 1) as u64);
+        }
         Ok(())
     }
 

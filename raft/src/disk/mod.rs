@@ -18,7 +18,7 @@ pub use real::RealDisk;
 
 /// A file system as far as this crate needs one.
 pub trait Disk: Send + Sync + 'static {
-    /// Creates the directory and its parents.
+    /// Creates the directory and its parents, and makes its name durable.
     fn create_dir(&self, path: &Path) -> io::Result<()>;
     /// Opens an existing file for reading and writing.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;

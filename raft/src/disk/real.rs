@@ -41,7 +41,15 @@ impl RealFile {
 
 impl Disk for RealDisk {
     fn create_dir(&self, path: &Path) -> io::Result<()> {
-        fs::create_dir_all(path)
+        let missing = |dir: &&Path| !dir.as_os_str().is_empty() && !dir.exists();
+        let new = path.ancestors().take_while(missing).count();
+        fs::create_dir_all(path)?;
+        // The directory may be older than this process and its name not durable yet; so may be those above it,
+        // which are somebody else's to make durable.
+        for dir in path.ancestors().take(new.max(1)) {
+            sync_parent(dir)?;
+        }
+        Ok(())
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
@@ -90,6 +98,19 @@ impl Disk for RealDisk {
             .open(path)?;
         rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)?;
         Ok(Box::new(file))
+    }
+}
+
+/// Whoever may not read the directory above has not made this one.
+fn sync_parent(dir: &Path) -> io::Result<()> {
+    let parent = match dir.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => return Ok(()),
+    };
+    match File::open(parent) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        opened => opened?.sync_all(),
     }
 }
 

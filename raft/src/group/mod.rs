@@ -25,7 +25,7 @@ use crate::wal::format::{EntryForm, Kind};
 use crate::wal::{Done, Record, Wal};
 pub use applier::Applier;
 use index::Located;
-pub use snapshot::SnapshotStore;
+pub use snapshot::{SnapshotStore, decode as decode_snapshot};
 pub use state::LogState;
 pub use store::Store;
 use types::{Data, EntryPayload, Held, Membership};
@@ -165,6 +165,11 @@ impl Group {
         let mut log = self.log.lock();
         log.set_applied(index);
         log.release(self.wal.durable());
+    }
+
+    /// The last entry that the log has forgotten.
+    pub fn purged(&self) -> Option<u64> {
+        self.log.lock().purged.map(|(_, index)| index)
     }
 
     /// Notes that a snapshot of the state as it is now is being built, and numbers it.

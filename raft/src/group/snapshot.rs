@@ -89,6 +89,12 @@ impl SnapshotStore {
         Ok(Some(snapshot))
     }
 
+    /// What the files of this shard are called.
+    pub fn name(&self) -> String {
+        let path = self.dir.join(format!("{}-*.snap", self.shard));
+        path.display().to_string()
+    }
+
     /// This shard's snapshot files, the newest last.
     fn paths(&self) -> io::Result<Vec<PathBuf>> {
         let prefix = format!("{}-", self.shard);
@@ -143,7 +149,7 @@ fn encode(shard: ShardId, snapshot: &Snapshot) -> (Vec<u8>, [u8; CRC_LEN]) {
 }
 
 /// `None` when the bytes are not a whole snapshot of this shard.
-fn decode(shard: ShardId, bytes: Bytes) -> Option<Snapshot> {
+pub fn decode(shard: ShardId, bytes: Bytes) -> Option<Snapshot> {
     let content_len = bytes.len().checked_sub(CRC_LEN)?;
     let crc = u32::from_le_bytes(bytes[content_len..].try_into().ok()?);
     let content = bytes.slice(..content_len);

@@ -3,6 +3,7 @@
 mod followers;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,6 +82,7 @@ impl Shard {
         let found = group.is_new() && founding == Founding::Alone;
         let (term_sender, applied_term) = watch::channel(0);
         let snapshots = SnapshotStore::new(config.dir.join("snapshots"), id, env.disk.clone());
+        reaches_the_log(&snapshots, &group).await?;
         let applier = Applier::new(group.clone(), machine, snapshots, term_sender);
         let network = Network {
             transport: env.transport.clone(),
@@ -316,6 +318,26 @@ impl Shard {
             tracing::error!(shard = %self.id, %error, "a shard did not stop cleanly");
         }
     }
+}
+
+/// Whether the stored snapshot holds all entries that the log has forgotten.
+async fn reaches_the_log(snapshots: &SnapshotStore, group: &Group) -> Result<(), String> {
+    let Some(purged) = group.purged() else {
+        return Ok(());
+    };
+    let store = snapshots.clone();
+    let loaded = tokio::task::spawn_blocking(move || store.load()).await;
+    let loaded = loaded.map_err(io::Error::from).and_then(|loaded| loaded);
+    let loaded = loaded.map_err(|error| error.to_string())?;
+    let held = loaded.and_then(|snapshot| Some(snapshot.meta.last_log_id?.index));
+    if held >= Some(purged) {
+        return Ok(());
+    }
+    let name = snapshots.name();
+    Err(format!(
+        "the log begins behind entry {purged}, and no snapshot {name} reaches that far; restore the directory from a \
+         copy of this node, or let the node join again with an empty directory and a new node id"
+    ))
 }
 
 fn raft_config(config: &NodeConfig, shard: ShardId) -> Result<Arc<Config>, String> {

@@ -1,4 +1,5 @@
-//! The WAL's files: `<sequence>.wal`, and `spare-<n>.tmp` for those that wait to be used again.
+//! The WAL's files: `<sequence>.wal`, `spare-<n>.tmp` for those that wait to be used again, and the empty
+//! `<sequence>.newest`, which tells a log that lost its newest file, or all of them, from one that never had it.
 //!
 //! A file gets its header, synced, before it gets its name, so a named file with a damaged header
 //! is corruption and never an interrupted creation. The first file grows while it is written; the
@@ -21,6 +22,8 @@ use crate::disk::{BLOCK, BlockBuffer, Disk, DiskFile};
 use crate::env::{Env, Random};
 use crate::ids::{NodeId, WalPos};
 
+/// The extension of the newest file's mark.
+const MARK: &str = "newest";
 /// The next file is prepared when this part of the current one is filled.
 const PREPARE_AT: u32 = 4;
 /// Retired files kept for use; more are deleted.
@@ -61,6 +64,8 @@ struct Shared {
 struct Pool {
     prepared: Option<OpenFile>,
     spares: Vec<PathBuf>,
+    /// The file that is marked as the newest; 0 for none.
+    marked: u64,
     /// The last file that was asked for.
     asked: u64,
     /// The last file that was put to use.
@@ -88,6 +93,7 @@ impl Files {
                 pool: Mutex::new(Pool {
                     prepared: recovered.prepared.clone(),
                     spares: recovered.spares.clone(),
+                    marked: recovered.marked,
                     asked: rolled + u64::from(recovered.prepared.is_some()),
                     rolled,
                 }),
@@ -129,7 +135,8 @@ impl Files {
                 let tmp = self.shared.dir.join(format!("new-{seq}.tmp"));
                 let file = self.shared.disk.create(&tmp)?;
                 allocate(&*file, capacity)?;
-                self.shared.name(&tmp, file, seq, capacity)?
+                self.shared
+                    .name(&mut pool.marked, &tmp, file, seq, capacity)?
             }
         };
         drop(pool);
@@ -205,9 +212,10 @@ impl Files {
 }
 
 impl Shared {
-    /// Gives a file its header and its name.
+    /// Gives a file its header and its name, and marks it as the newest.
     fn name(
         &self,
+        marked: &mut u64,
         tmp: &Path,
         file: Arc<dyn DiskFile>,
         seq: u64,
@@ -218,6 +226,7 @@ impl Shared {
             capacity,
             salt: self.random.next(),
             node: self.node.0,
+            len: file.size()?.max(BLOCK as u64),
         };
         let mut block = BlockBuffer::new(BLOCK);
         block[..FILE_HEADER_LEN as usize].copy_from_slice(&header.encode());
@@ -225,6 +234,9 @@ impl Shared {
         file.sync()?;
         self.disk.rename(tmp, &file_path(&self.dir, seq))?;
         self.disk.sync_dir(&self.dir)?;
+        // Only now: a mark without its file would be a loss.
+        mark(&*self.disk, &self.dir, *marked, seq)?;
+        *marked = seq;
         Ok(OpenFile {
             seq,
             capacity,
@@ -250,7 +262,9 @@ impl Shared {
             pool.spares.push(tmp);
             return Ok(());
         }
-        pool.prepared = Some(self.name(&tmp, file.clone(), seq, self.file_bytes)?);
+        let capacity = self.file_bytes;
+        let named = self.name(&mut pool.marked, &tmp, file.clone(), seq, capacity)?;
+        pool.prepared = Some(named);
         drop(pool);
         if new { self.fill(&*file, seq) } else { Ok(()) }
     }
@@ -276,17 +290,18 @@ impl Shared {
 
     fn retire(&self, file: &OpenFile) -> io::Result<()> {
         let path = file_path(&self.dir, file.seq);
-        let mut pool = self.pool.lock();
         let full_size =
             file.file.size()? >= u64::from(self.file_bytes) && file.capacity == self.file_bytes;
-        if full_size && pool.spares.len() < MAX_SPARES {
+        if full_size && self.pool.lock().spares.len() < MAX_SPARES {
             let spare = self.dir.join(format!("spare-{}.tmp", file.seq));
             self.disk.rename(&path, &spare)?;
-            pool.spares.push(spare);
-        } else {
-            self.disk.remove(&path)?;
+            // Durable before anyone can take it: a power loss must not bring the old name back over the
+            // header of the next use.
+            self.disk.sync_dir(&self.dir)?;
+            self.pool.lock().spares.push(spare);
+            return Ok(());
         }
-        drop(pool);
+        self.disk.remove(&path)?;
         self.disk.sync_dir(&self.dir)
     }
 }
@@ -334,13 +349,35 @@ fn retired(pos: WalPos) -> io::Error {
     )
 }
 
+/// Marks `seq` as the newest file, durably, instead of `marked`.
+pub fn mark(disk: &dyn Disk, dir: &Path, marked: u64, seq: u64) -> io::Result<()> {
+    disk.create(&mark_path(dir, seq))?;
+    if marked > 0 && marked != seq {
+        disk.remove(&mark_path(dir, marked))?;
+    }
+    disk.sync_dir(dir)
+}
+
+fn mark_path(dir: &Path, seq: u64) -> PathBuf {
+    dir.join(format!("{seq:020}.{MARK}"))
+}
+
 pub fn file_path(dir: &Path, seq: u64) -> PathBuf {
     dir.join(format!("{seq:020}.wal"))
 }
 
 /// The sequence number in a file's name.
 pub fn file_seq(path: &Path) -> Option<u64> {
-    if path.extension()? != "wal" {
+    numbered(path, "wal")
+}
+
+/// The sequence number in a mark's name.
+pub fn marked_seq(path: &Path) -> Option<u64> {
+    numbered(path, MARK)
+}
+
+fn numbered(path: &Path, extension: &str) -> Option<u64> {
+    if path.extension()? != extension {
         return None;
     }
     path.file_stem()?.to_str()?.parse().ok()

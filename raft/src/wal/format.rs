@@ -11,7 +11,8 @@
 //! 28      4     zero
 //! 32      8     salt       u64, random per use; every checksum of a record starts from it
 //! 40      8     node       u64, the incarnation that wrote it
-//! 48      12    zero
+//! 48      8     len        u64, bytes that the file had when it got its name; it never has fewer
+//! 56      4     zero
 //! 60      4     crc        CRC32C of bytes 0..60
 //!
 //! Records follow, each at a multiple of 8, the gap filled with zeros. A record is a header and a
@@ -68,6 +69,7 @@ pub struct FileHeader {
     pub capacity: u32,
     pub salt: u64,
     pub node: u64,
+    pub len: u64,
 }
 
 /// What a record says.
@@ -142,6 +144,7 @@ impl FileHeader {
         bytes[24..28].copy_from_slice(&self.capacity.to_le_bytes());
         bytes[32..40].copy_from_slice(&self.salt.to_le_bytes());
         bytes[40..48].copy_from_slice(&self.node.to_le_bytes());
+        bytes[48..56].copy_from_slice(&self.len.to_le_bytes());
         let crc = crc32c::crc32c(&bytes[..60]);
         bytes[60..64].copy_from_slice(&crc.to_le_bytes());
         bytes
@@ -163,6 +166,7 @@ impl FileHeader {
             capacity: u32_at(bytes, 24),
             salt: u64_at(bytes, 32),
             node: u64_at(bytes, 40),
+            len: u64_at(bytes, 48),
         })
     }
 }
@@ -334,10 +338,11 @@ mod tests {
             capacity: 1 << 20,
             salt: 0x1122_3344_5566_7788,
             node: 42,
+            len: 1 << 16,
         };
         assert_eq!(
             hex(&header.encode()),
-            "5745495257414c0a01000000000000000900000000000000000010000000000088776655443322112a00000000000000000000000000000000000000bd071e6a"
+            "5745495257414c0a01000000000000000900000000000000000010000000000088776655443322112a00000000000000000001000000000000000000187c48a1"
         );
         assert_eq!(
             hex(&golden_record().encode(header.salt)),
@@ -412,8 +417,9 @@ mod tests {
         }
 
         #[test]
-        fn file_header_round_trips(file in any::<u64>(), capacity in any::<u32>(), salt in any::<u64>(), node in any::<u64>()) {
-            let header = FileHeader { file, capacity, salt, node };
+        fn file_header_round_trips(file in any::<u64>(), capacity in any::<u32>(), rest in any::<[u64; 3]>()) {
+            let [salt, node, len] = rest;
+            let header = FileHeader { file, capacity, salt, node, len };
             prop_assert_eq!(FileHeader::decode(&header.encode()), Ok(header));
         }
     }

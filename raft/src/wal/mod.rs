@@ -29,9 +29,10 @@ use crate::ids::{Index, NodeId, ShardId, Term, WalPos};
 use crate::observer::WalObserver;
 use crate::payload::Payload;
 use files::Files;
+pub use files::file_path;
 use format::{Kind, RecordHeader};
 use queue::Queue;
-pub use recovery::OpenError;
+pub use recovery::{OpenError, recover};
 use writer::Writer;
 
 /// Unit of the queue's bound.

@@ -8,7 +8,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::files::{OpenFile, file_path, file_seq};
+use super::files::{OpenFile, file_path, file_seq, mark, marked_seq};
 use super::format::{FILE_HEADER_LEN, FileHeader, Kind, RecordHeader};
 use super::scan::{Beyond, Found, Scan};
 use crate::disk::Disk;
@@ -61,6 +61,8 @@ pub struct Recovered {
     /// An unused file that already has the name of the next one.
     pub prepared: Option<OpenFile>,
     pub spares: Vec<PathBuf>,
+    /// The file that is marked as the newest; 0 for none.
+    pub marked: u64,
 }
 
 type Replay<'a> = &'a mut dyn FnMut(&RecordHeader) -> Result<(), String>;
@@ -73,29 +75,30 @@ pub fn recover(
     replay: Replay<'_>,
 ) -> Result<Recovered, OpenError> {
     disk.create_dir(dir).map_err(io("creating", dir))?;
-    let (scans, spares) = open_files(disk, dir, node)?;
+    let (scans, marked) = open_files(disk, dir, node)?;
     let mut chain = Chain {
         scans,
+        marked,
         at: WalPos::ZERO,
         position: 0,
+        goes_on: false,
         durable: WalPos::ZERO,
         oldest_file: 1,
     };
     chain.follow(replay)?;
-    chain.check_oldest(dir)?;
     let beyond = chain.beyond()?;
+    // First, since a damaged record may be the one that says which file is the oldest.
     chain.refuse_damage(&beyond)?;
-    chain.finish(disk, dir, spares, &beyond, observer)
+    chain.check_oldest(dir)?;
+    chain.finish(disk, dir, &beyond, observer)
 }
 
-/// All files in order of their numbers, and the paths of spare ones.
-fn open_files(
-    disk: &dyn Disk,
-    dir: &Path,
-    node: NodeId,
-) -> Result<(Vec<Scan>, Vec<PathBuf>), OpenError> {
+/// All files in order of their numbers, and the one that is marked as the newest.
+fn open_files(disk: &dyn Disk, dir: &Path, node: NodeId) -> Result<(Vec<Scan>, u64), OpenError> {
     let mut scans = Vec::new();
     let paths = disk.list(dir).map_err(io("listing", dir))?;
+    let marked = paths.iter().filter_map(|path| marked_seq(path)).max();
+    let marked = marked.unwrap_or(0);
     for path in paths {
         match file_seq(&path) {
             Some(seq) => scans.push(open_file(disk, path, seq, node)?),
@@ -107,13 +110,17 @@ fn open_files(
         }
     }
     scans.sort_by_key(|scan| scan.file.seq);
+    let newest = scans.last().map_or(0, |scan| scan.file.seq);
+    if newest < marked {
+        return Err(missing(dir, if newest == 0 { marked } else { newest + 1 }));
+    }
     for pair in scans.windows(2) {
         let expected = pair[0].file.seq + 1;
         if pair[1].file.seq != expected {
             return Err(missing(dir, expected));
         }
     }
-    Ok((scans, Vec::new()))
+    Ok((scans, marked))
 }
 
 fn open_file(disk: &dyn Disk, path: PathBuf, seq: u64, node: NodeId) -> Result<Scan, OpenError> {
@@ -141,6 +148,14 @@ fn open_file(disk: &dyn Disk, path: PathBuf, seq: u64, node: NodeId) -> Result<S
             node,
         });
     }
+    let size = file.size().map_err(io("reading", &path))?;
+    if size < header.len {
+        return Err(OpenError::Damaged {
+            path,
+            offset: size as u32,
+            what: format!("the file ends there, but had {} bytes", header.len),
+        });
+    }
     let file = OpenFile {
         seq,
         capacity: header.capacity,
@@ -153,10 +168,14 @@ fn open_file(disk: &dyn Disk, path: PathBuf, seq: u64, node: NodeId) -> Result<S
 /// The way through the files.
 struct Chain {
     scans: Vec<Scan>,
+    /// The file that is marked as the newest; 0 for none.
+    marked: u64,
     /// The first byte that is not part of a good record.
     at: WalPos,
     /// The place of the last file of the chain among `scans`.
     position: usize,
+    /// The next file says that this one goes on.
+    goes_on: bool,
     /// The highest durable position that a good record claims.
     durable: WalPos,
     /// From the last watermark.
@@ -181,7 +200,10 @@ impl Chain {
             self.at = self.follow_file(end, replay)?;
             match next {
                 Some((_, end, place)) if self.at.offset == *end => self.position = *place,
-                _ => return Ok(()),
+                next => {
+                    self.goes_on = next.is_some();
+                    return Ok(());
+                }
             }
         }
     }
@@ -239,12 +261,22 @@ impl Chain {
         if durable <= self.at {
             return Ok(());
         }
-        let scan = &self.scans[self.position];
+        let (scan, offset) = self.suspect(beyond);
         Err(OpenError::Damaged {
             path: scan.path.clone(),
-            offset: self.at.offset,
+            offset,
             what: format!("no whole record lies there, but all up to {durable} was durable"),
         })
+    }
+
+    /// The place of the damage: the end of the chain, unless that file just ends there and the first record
+    /// of the next one, which would say so, is not whole.
+    fn suspect(&self, beyond: &Beyond) -> (&Scan, u32) {
+        let elsewhere = beyond.first_file.is_some_and(|file| file > self.at.file);
+        match self.scans.get(self.position + 1) {
+            Some(next) if elsewhere && !self.goes_on => (next, FILE_HEADER_LEN),
+            _ => (&self.scans[self.position], self.at.offset),
+        }
     }
 
     /// Cuts what has to be cut and makes the rest durable.
@@ -252,13 +284,20 @@ impl Chain {
         self,
         disk: &dyn Disk,
         dir: &Path,
-        spares: Vec<PathBuf>,
         beyond: &Beyond,
         observer: &dyn WalObserver,
     ) -> Result<Recovered, OpenError> {
         let cut = beyond.bytes > 0;
         if cut {
             report(&self, beyond, observer);
+        }
+        let prepared = (!cut).then_some(self.at.file + 1);
+        let last = self.scans.last().map(|scan| scan.file.seq);
+        let mut marked = self.marked;
+        if last.is_some_and(|last| last > prepared.unwrap_or(self.at.file)) {
+            // The files beyond are removed, and must not be missed if that is as far as this start comes.
+            mark(disk, dir, marked, self.at.file).map_err(io("marking the newest file in", dir))?;
+            marked = self.at.file;
         }
         let mut recovered = Recovered {
             tail: self.at,
@@ -267,7 +306,8 @@ impl Chain {
             oldest_file: self.oldest_file,
             files: Vec::new(),
             prepared: None,
-            spares,
+            spares: Vec::new(),
+            marked,
         };
         for (place, scan) in self.scans.into_iter().enumerate() {
             let Scan { file, path, .. } = scan;
@@ -281,7 +321,7 @@ impl Chain {
                     recovered.capacity = file.capacity;
                 }
                 recovered.files.push(file);
-            } else if !cut && file.seq == self.at.file + 1 {
+            } else if prepared == Some(file.seq) {
                 recovered.prepared = Some(file);
             } else {
                 disk.remove(&path).map_err(io("removing", &path))?;

@@ -35,6 +35,8 @@ pub enum Found {
 pub struct Beyond {
     /// The highest durable position that any record claims.
     pub durable: WalPos,
+    /// Where the first of them lies.
+    pub first_file: Option<u64>,
     pub bytes: u64,
     pub shards: BTreeSet<ShardId>,
 }
@@ -95,6 +97,7 @@ impl Scan {
         let mut at = u64::from(from);
         while let Some(candidate) = self.resembling_header(at)? {
             at = candidate + u64::from(ALIGN);
+            found.first_file.get_or_insert(self.file.seq);
             if let Some(header) = self.header(candidate as u32)? {
                 found.durable = found.durable.max(header.durable);
                 if !matches!(header.kind, Kind::Watermark { .. } | Kind::Start { .. }) {

@@ -1,5 +1,6 @@
 //! Nodes, shards and the WAL from the outside.
 
+mod corruption;
 mod fixture;
 mod real_disk;
 mod replication;
