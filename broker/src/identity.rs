@@ -12,7 +12,10 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
+use weir_raft::disk::{Disk, RealDisk};
 
+/// The directory of the log, which is made after the identity.
+const LOG: &str = "raft";
 const FIRST_LINE: &str = "weir-node 1";
 
 /// The directory's identity. The directory is this process's until the value is dropped.
@@ -57,7 +60,7 @@ impl Identity {
             path: dir.to_owned(),
             source,
         };
-        fs::create_dir_all(dir).map_err(io)?;
+        RealDisk.create_dir(dir).map_err(io)?;
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -81,6 +84,10 @@ impl Identity {
                 incarnation
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if dir.join(LOG).exists() {
+                    let what = "it is missing, though there is a log";
+                    return Err(IdentityError::Damaged { path, what });
+                }
                 let incarnation = new_incarnation();
                 store(dir, &path, &render(incarnation, broker_id)).map_err(io)?;
                 incarnation
@@ -157,6 +164,17 @@ mod tests {
             Identity::take(dir.path(), 4, || 1),
             Err(IdentityError::OtherBroker { found: 3, .. })
         ));
+    }
+
+    #[test]
+    fn a_log_without_its_identity_gets_no_new_one() {
+        let dir = tempfile::tempdir().expect("a directory");
+        drop(Identity::take(dir.path(), 3, || 77).expect("new"));
+        fs::create_dir(dir.path().join(LOG)).expect("created");
+        fs::remove_file(dir.path().join("node")).expect("removed");
+        let error = Identity::take(dir.path(), 3, || 1).expect_err("refused");
+        assert!(error.to_string().contains("restore it"), "{error}");
+        assert!(!dir.path().join("node").exists());
     }
 
     #[test]

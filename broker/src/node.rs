@@ -345,8 +345,8 @@ fn tend(
             options.wal_budget_bytes,
         ),
     };
-    let compact = Arc::new(Compact::new(broker.clone(), files));
     let retire = Arc::new(Retire::new(parts, broker.stopping.clone()));
+    let compact = Arc::new(Compact::new(broker.clone(), files));
     vec![
         tokio::spawn(retire.run()),
         tokio::spawn(Retention::new(broker.clone()).run()),

@@ -47,13 +47,16 @@ pub enum ReadError {
     /// The log holds the offset, and no extent does.
     #[error("batch with offset {0} is not on this disk")]
     Missing(Offset),
-    #[error("cannot read {len} bytes at {pos:?}")]
+    #[error("cannot read {len} bytes at {} of {:020}.wal: {source}", .pos.offset, .pos.file)]
     Io {
         pos: Pos,
         len: usize,
         source: io::Error,
     },
-    #[error("cannot read {len} bytes at {at} of segment file {file:020}.seg: {source}")]
+    #[error(
+        "cannot read {len} bytes at {at} of segment file {file:020}.seg: {source}; where the file is missing or \
+         short, restore it from a copy of the directory"
+    )]
     SegmentIo {
         file: u64,
         at: u64,
@@ -61,10 +64,15 @@ pub enum ReadError {
         source: io::Error,
     },
     /// A segment file holds something else than what was written there.
-    #[error("segment file {file:020}.seg is damaged at {at}: {source}")]
+    #[error(
+        "segment file {file:020}.seg is damaged at {at}: {source}; restore it from a copy of the directory"
+    )]
     SegmentCorrupt { file: u64, at: u64, source: Damage },
     /// The disk holds something else than what was written there.
-    #[error("batch {base_offset} is damaged at {pos:?}")]
+    #[error(
+        "batch {base_offset} is damaged at {} of {:020}.wal: {source}; restore the whole directory from a copy",
+        .pos.offset, .pos.file
+    )]
     Corrupt {
         pos: Pos,
         base_offset: Offset,

@@ -3,14 +3,18 @@
 //! RocksDB's own log is off: the rows are a fold of the partitions' logs, and what a crash takes is folded
 //! again. Rows, counts and applied offsets share one column family, since without a log RocksDB keeps
 //! batches whole within a column family only.
+//!
+//! Damage is no loss either: rows that do not open, or that a read finds damaged, are thrown away at a start and
+//! folded again. Both are said.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use rocksdb::{
-    AsColumnFamilyRef, DB, FlushOptions, ReadOptions, ReadTier, WriteBatch, WriteOptions,
+    AsColumnFamilyRef, DB, ErrorKind, FlushOptions, ReadOptions, ReadTier, WriteBatch, WriteOptions,
 };
 
 use crate::def::TableId;
@@ -28,12 +32,19 @@ pub use read::StoredRow;
 pub use scan::{ScanEnd, ScanRange, ScanSource, scan};
 
 const COLUMN_FAMILY: &str = "default";
+/// A file of this name says that the rows beside it are to be folded again.
+const DAMAGED: &str = "damaged";
 
 /// A failure of the store itself: the disk, or bytes that are not what was written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("cannot create the directory {path}: {source}")]
     CreateDir {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("cannot remove the damaged rows in {path}: {source}")]
+    Discard {
         path: PathBuf,
         source: std::io::Error,
     },
@@ -50,6 +61,22 @@ pub enum StoreError {
     BadBucketState { table: TableId, bucket: u32 },
 }
 
+impl StoreError {
+    /// Whether the stored rows are not what was written, so that they have to be folded again.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            StoreError::Open { source, .. } | StoreError::RocksDb(source) => match source.kind() {
+                // A full disk, say, or one that fails: the rows may be sound.
+                ErrorKind::IOError => source.as_ref().contains("No such file"),
+                ErrorKind::Corruption | ErrorKind::NotFound | ErrorKind::InvalidArgument => true,
+                _ => false,
+            },
+            StoreError::BadRow(_) | StoreError::BadBucketState { .. } => true,
+            StoreError::CreateDir { .. } | StoreError::Discard { .. } => false,
+        }
+    }
+}
+
 /// The rows of one shard's tables.
 pub struct Tables {
     dir: PathBuf,
@@ -57,6 +84,8 @@ pub struct Tables {
     db: OnceLock<DB>,
     /// Held while the database is opened.
     opening: Mutex<()>,
+    /// Damage was found, and said.
+    damaged: AtomicBool,
 }
 
 impl Tables {
@@ -67,11 +96,56 @@ impl Tables {
             budget,
             db: OnceLock::new(),
             opening: Mutex::new(()),
+            damaged: AtomicBool::new(false),
         };
+        if tables.dir.join(DAMAGED).exists() {
+            tables.discard(&"a read found damage in them before the start")?;
+        }
         if tables.dir.join("CURRENT").exists() {
-            tables.db_or_create()?;
+            match tables.db_or_create() {
+                Err(error) if error.is_damage() => tables.discard(&error)?,
+                opened => {
+                    opened?;
+                }
+            }
+        } else if tables.dir.exists() {
+            tables.discard(&"the file CURRENT is missing")?;
         }
         Ok(tables)
+    }
+
+    /// Throws the rows away; they are folded again from the start of their logs.
+    fn discard(&self, why: &dyn std::fmt::Display) -> Result<(), StoreError> {
+        let path = &self.dir;
+        tracing::warn!(
+            path = %path.display(),
+            %why,
+            "the rows of tables are damaged; they are folded again from their logs"
+        );
+        std::fs::remove_dir_all(path).map_err(|source| StoreError::Discard {
+            path: path.clone(),
+            source,
+        })
+    }
+
+    /// Passes a result on. Damage in it is said once, and has the rows folded again at the next start.
+    fn noticed<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(error) = &result
+            && error.is_damage()
+            && !self.damaged.swap(true, Ordering::AcqRel)
+        {
+            let path = self.dir.display();
+            tracing::error!(
+                %path,
+                %error,
+                "the rows of tables are damaged, and what needs them fails; start weir again to have them folded again \
+                 from their logs"
+            );
+            if let Err(error) = std::fs::write(self.dir.join(DAMAGED), []) {
+                tracing::error!(%path, %error, "this cannot be noted there: remove the directory before the start");
+            }
+        }
+        result
     }
 
     pub fn dir(&self) -> &Path {
@@ -132,12 +206,14 @@ impl Tables {
         let Some(db) = self.db() else {
             return Ok(BucketState::default());
         };
-        match db.get_pinned_opt(bucket::encode(table, bucket), options)? {
-            None => Ok(BucketState::default()),
-            Some(value) => {
+        let state = match db.get_pinned_opt(bucket::encode(table, bucket), options) {
+            Ok(None) => Ok(BucketState::default()),
+            Ok(Some(value)) => {
                 BucketState::decode(&value).ok_or(StoreError::BadBucketState { table, bucket })
             }
-        }
+            Err(error) => Err(error.into()),
+        };
+        self.noticed(state)
     }
 
     /// Writes what is in memory to disk and returns when it is there.
@@ -145,8 +221,7 @@ impl Tables {
         let Some(db) = self.db() else { return Ok(()) };
         let mut options = FlushOptions::default();
         options.set_wait(true);
-        db.flush_opt(&options)?;
-        Ok(())
+        self.noticed(db.flush_opt(&options).map_err(StoreError::from))
     }
 
     /// Drops every row of a table. The id is never used again, so a drop that a crash takes back leaves

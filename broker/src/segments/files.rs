@@ -104,6 +104,25 @@ impl SegmentFiles {
         })
     }
 
+    /// Whether a file is there and has the bytes up to `end`; the error says what is wrong. Blocks.
+    pub fn holds(&self, number: u64, end: u64) -> io::Result<()> {
+        let path = self.path(number);
+        let file = self.disk.open(&path).map_err(|error| {
+            io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+        })?;
+        let size = file.size()?;
+        if size < end {
+            let what = format!("{} ends at {size} instead of {end}", path.display());
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, what));
+        }
+        self.check(number)
+    }
+
+    /// New files get higher numbers than this one, which a partition still names.
+    pub fn reserve(&self, number: u64) {
+        self.next.fetch_max(number + 1, Ordering::Relaxed);
+    }
+
     /// The numbers of the files that are there and not being made: who is to name them has done so. Blocks.
     pub fn settled(&self) -> io::Result<Vec<u64>> {
         // In this order: what is listed and no longer held was named before.
@@ -269,6 +288,26 @@ mod tests {
             let error = files.read(number, 0, 1).expect_err("gone");
             assert_eq!(error.kind(), io::ErrorKind::NotFound);
         }
+    }
+
+    #[test]
+    fn a_file_that_is_cut_or_gone_is_reported_and_its_number_kept() {
+        let disk = MemDisk::new();
+        let files = open(&disk);
+        let file = written(&files, b"whole");
+        let end = file.at();
+        drop(file.finish().expect("finished"));
+        files.holds(1, end).expect("whole");
+        files.remove(&[1]).expect("removed");
+        let files = open(&disk);
+        files.reserve(1);
+        let error = files.holds(1, end).expect_err("gone").to_string();
+        assert!(error.contains("00000000000000000001.seg"), "{error}");
+        drop(written(&files, b"next").finish().expect("finished"));
+        assert_eq!(files.settled().expect("listed"), [2]);
+        disk.truncate(&files.path(2), end as usize - 2);
+        let error = files.holds(2, end).expect_err("cut").to_string();
+        assert!(error.contains("ends at"), "{error}");
     }
 
     #[test]

@@ -60,6 +60,8 @@ pub fn wait_below_bytes(kept_bytes: u64, budget_bytes: u64) -> u64 {
 
 pub struct Retire {
     parts: Parts,
+    /// The segment files that partitions named at the start, and what they are known to hold.
+    named: BTreeMap<u64, u64>,
     stop: CancellationToken,
 }
 
@@ -85,12 +87,32 @@ struct Moved {
 }
 
 impl Retire {
+    /// Comes before everything that makes segment files: a number that partitions name is not given again,
+    /// though its file may be lost.
     pub fn new(parts: Parts, stop: CancellationToken) -> Retire {
-        Retire { parts, stop }
+        let mut retire = Retire {
+            parts,
+            named: BTreeMap::new(),
+            stop,
+        };
+        for partition in retire.sorted() {
+            for segment in partition.log.read().segments().iter() {
+                let end = retire.named.entry(segment.file).or_default();
+                *end = segment.end().max(*end);
+            }
+        }
+        if let Some((newest, _)) = retire.named.last_key_value() {
+            retire.parts.files.reserve(*newest);
+        }
+        retire
     }
 
     /// Runs until the node stops.
     pub async fn run(self: Arc<Self>) {
+        let this = self.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || this.report_lost()).await {
+            tracing::error!(%error, "looking for lost segment files has failed");
+        }
         let mut before = self.parts.raft.wal_usage().live_bytes;
         loop {
             let live = self.parts.raft.wal_usage().live_bytes;
@@ -110,6 +132,20 @@ impl Retire {
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// Says which segment files are missing, cut or exchanged: reads of what they held fail, all else is
+    /// served. Before anything is deleted, so that what partitions named at the start is still to be there. Blocks.
+    fn report_lost(&self) {
+        for (number, end) in &self.named {
+            if let Err(error) = self.parts.files.holds(*number, *end) {
+                tracing::error!(
+                    %error,
+                    "a segment file is damaged, and reads of its records fail; restore it from a copy of the directory, \
+                     then start weir again"
+                );
             }
         }
     }

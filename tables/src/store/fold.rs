@@ -138,8 +138,8 @@ impl Tables {
         state: bucket::BucketState,
     ) -> Result<(), StoreError> {
         batch.put(key, state.encode());
-        self.db_or_create()?.write_opt(batch, &unlogged())?;
-        Ok(())
+        let written = self.db_or_create()?.write_opt(batch, &unlogged());
+        self.noticed(written.map_err(StoreError::from))
     }
 }
 

@@ -25,7 +25,8 @@ impl Tables {
         primary_key: &[u8],
     ) -> Result<Option<StoredRow<'_>>, StoreError> {
         let Some(db) = self.db() else { return Ok(None) };
-        let row = db.get_pinned(keys::row::encode(table, bucket, primary_key))?;
+        let row = db.get_pinned(keys::row::encode(table, bucket, primary_key));
+        let row = self.noticed(row.map_err(StoreError::from))?;
         Ok(row.map(StoredRow))
     }
 
@@ -70,7 +71,10 @@ impl Tables {
         };
         db.batched_multi_get_cf(&column_family(db), row_keys, sorted)
             .into_iter()
-            .map(|found| Ok(found?.map(StoredRow)))
+            .map(|found| {
+                let found = self.noticed(found.map_err(StoreError::from))?;
+                Ok(found.map(StoredRow))
+            })
             .collect()
     }
 }

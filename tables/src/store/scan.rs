@@ -37,6 +37,7 @@ pub struct ScanEnd {
 
 /// One bucket's rows, standing at one of them.
 struct Cursor<'a> {
+    tables: &'a Tables,
     bucket: u32,
     /// What the row keys of the range start with.
     prefix: Vec<u8>,
@@ -48,9 +49,10 @@ impl<'a> Cursor<'a> {
     fn open(
         db: &'a DB,
         table: TableId,
-        bucket: u32,
+        source: ScanSource<'a>,
         range: ScanRange<'_>,
     ) -> Result<(BucketState, Self), StoreError> {
+        let ScanSource { tables, bucket } = source;
         let mut rows = db.raw_iterator();
         let state_key = bucket::encode(table, bucket);
         rows.seek(state_key);
@@ -60,6 +62,8 @@ impl<'a> Cursor<'a> {
             }
             _ => BucketState::default(),
         };
+        // The next seek would forget it.
+        rows.status()?;
         let prefix = row::encode(table, bucket, range.prefix);
         match range.after.map(|after| row::encode(table, bucket, after)) {
             Some(after) if after >= prefix => {
@@ -74,6 +78,7 @@ impl<'a> Cursor<'a> {
         Ok((
             state,
             Self {
+                tables,
                 bucket,
                 prefix,
                 rows,
@@ -104,23 +109,26 @@ pub fn scan(
             views.push((source.bucket, BucketState::default()));
             continue;
         };
-        let (state, cursor) = Cursor::open(db, table, source.bucket, range)?;
+        let opened = Cursor::open(db, table, *source, range);
+        let (state, cursor) = source.tables.noticed(opened)?;
         views.push((source.bucket, state));
         cursors.push(cursor);
     }
     cursors.retain(|cursor| cursor.item().is_some());
     while let Some(next) = first(&cursors) {
         let cursor = &mut cursors[next];
-        if let Some((primary_key, stored)) = cursor.item()
-            && visit(cursor.bucket, primary_key, Row::decode(stored)?)?.is_break()
-        {
-            return Ok(ScanEnd {
-                views,
-                stopped: true,
-            });
+        let tables = cursor.tables;
+        if let Some((primary_key, stored)) = cursor.item() {
+            let row = tables.noticed(Row::decode(stored).map_err(StoreError::from))?;
+            if visit(cursor.bucket, primary_key, row)?.is_break() {
+                return Ok(ScanEnd {
+                    views,
+                    stopped: true,
+                });
+            }
         }
         cursor.rows.next();
-        cursor.rows.status()?;
+        tables.noticed(cursor.rows.status().map_err(StoreError::from))?;
         if cursor.item().is_none() {
             cursors.swap_remove(next);
         }

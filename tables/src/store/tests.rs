@@ -11,6 +11,8 @@ use super::*;
 use crate::fixture;
 use crate::{KeyDef, KeyFormat, NoSchemas, ScanRange, Table, TableDef, ValueDef, ValueFormat};
 
+mod damage;
+
 const PLANES: TableId = TableId(1);
 
 /// A store in a directory of its own, and a string-keyed table with the batches that its tests write.
