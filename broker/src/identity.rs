@@ -70,10 +70,10 @@ impl Identity {
         flock(&lock, FlockOperation::NonBlockingLockExclusive)
             .map_err(|_| IdentityError::Locked(dir.to_owned()))?;
         let path = dir.join("node");
-        let incarnation = match fs::read_to_string(&path) {
-            Ok(text) => {
+        let incarnation = match fs::read(&path) {
+            Ok(bytes) => {
                 let (incarnation, found) =
-                    parse(&text).map_err(|what| IdentityError::Damaged { path, what })?;
+                    parse(&bytes).map_err(|what| IdentityError::Damaged { path, what })?;
                 if found != broker_id {
                     return Err(IdentityError::OtherBroker {
                         path: dir.to_owned(),
@@ -107,7 +107,8 @@ fn render(incarnation: u64, broker_id: i32) -> String {
     format!("{lines}crc32c {:08x}\n", crc32c::crc32c(lines.as_bytes()))
 }
 
-fn parse(text: &str) -> Result<(u64, i32), &'static str> {
+fn parse(bytes: &[u8]) -> Result<(u64, i32), &'static str> {
+    let text = std::str::from_utf8(bytes).map_err(|_| "it is not text")?;
     let at = text.rfind("crc32c ").ok_or("no checksum")?;
     let (lines, checksum) = text.split_at(at);
     let checksum = checksum
@@ -186,11 +187,12 @@ mod tests {
                 + &text[text.len() - 9..]
         );
         for at in 0..text.len() {
-            assert!(parse(&text[..at]).is_err(), "cut to {at}");
-            let mut bytes = text.clone().into_bytes();
-            bytes[at] ^= 1;
-            let flipped = String::from_utf8(bytes).expect("ascii");
-            assert!(parse(&flipped).is_err(), "flipped byte {at}");
+            assert!(parse(&text.as_bytes()[..at]).is_err(), "cut to {at}");
+            for bits in [1, 0xff] {
+                let mut bytes = text.clone().into_bytes();
+                bytes[at] ^= bits;
+                assert!(parse(&bytes).is_err(), "flipped byte {at}");
+            }
         }
     }
 }

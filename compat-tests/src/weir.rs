@@ -58,6 +58,11 @@ impl Weir {
         Ok(weir)
     }
 
+    /// The broker's data directory.
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
     /// The temporary directory: `data/` is the broker's, `weir.log` its output over all starts.
     pub fn dir(&self) -> &Path {
         self.dir.path()
@@ -129,7 +134,7 @@ impl Weir {
         command
             .args(&self.command)
             .arg("--data-dir")
-            .arg(self.dir.path().join("data"));
+            .arg(self.data_dir());
         for (flag, address) in [
             ("--kafka-listen", self.kafka),
             ("--registry-listen", self.registry),

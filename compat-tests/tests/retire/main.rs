@@ -1,6 +1,8 @@
 //! More records than the write-ahead log keeps: they move into segment files, and are read from there as if nothing had
-//! happened, over kill -9 at any time; what expired gives its disk back. Invariants: L1, L4, L5, L6, L8, L11, D1, O6.
+//! happened, over kill -9 at any time; what expired gives its disk back, and a damaged file is told of. Invariants:
+//! L1, L4, L5, L6, L8, L11, D1, D3, D4, O6, P5.
 
+mod damage;
 mod retention;
 mod survive;
 
