@@ -94,8 +94,7 @@ impl Scene {
             file.display()
         );
         let said = self.weir.output().len();
-        let name = file.file_name().and_then(|name| name.to_str());
-        let name = name.expect("a name");
+        let name = said_of(file, harm);
         if let Err(error) = self.weir.launch() {
             assert!(
                 error.to_string().starts_with("ended with"),
@@ -103,7 +102,7 @@ impl Scene {
             );
             let message = &self.weir.output()[said..];
             let advised = message.to_lowercase().contains("restore");
-            assert!(message.contains(name) && advised, "{what}: {message}");
+            assert!(message.contains(&name) && advised, "{what}: {message}");
             println!("{what}: refused");
             return;
         }
@@ -124,7 +123,7 @@ impl Scene {
         self.weir.kill().expect("killed");
         let output = &self.weir.output()[said..];
         if lost > 0 {
-            let told = output.contains(name) && output.contains("restore");
+            let told = output.contains(&name) && output.contains("restore");
             assert!(told, "{what}: {lost} records are lost without a word");
         }
         println!("{what}: served, {lost} records were not");
@@ -158,6 +157,19 @@ impl Scene {
             left.remove(&at);
         }
         left.len()
+    }
+}
+
+/// What has to be in a message about the file.
+fn said_of(file: &Path, harm: Harm) -> String {
+    let name = file.file_name().and_then(|name| name.to_str());
+    let name = name.expect("a name");
+    match (harm, name.split_once('-')) {
+        // The number of a snapshot that is gone is gone too; that there was one is known.
+        (Harm::Remove, Some((shard, number))) if number.ends_with(".snap") => {
+            format!("/snapshots/{shard}-*.snap")
+        }
+        _ => name.to_owned(),
     }
 }
 
