@@ -48,6 +48,11 @@ impl Gather {
         self.next
     }
 
+    /// Whether reading `len` more bytes is worth it: what does not fit would be read again by the next request.
+    pub(crate) fn wants(&self, len: usize) -> bool {
+        self.taken.is_empty() || len <= self.left
+    }
+
     /// Bytes that may still be taken.
     pub(crate) fn left(&self) -> usize {
         self.left

@@ -218,11 +218,12 @@ impl ReadPlan {
         } = self.request;
         for extent in log.extents().starting_with(next) {
             // The first batch is read in any case, or nobody knows whether it fits.
-            let enough = planned >= max_bytes.max(1);
+            let len = extent.len as usize;
+            let enough = planned >= max_bytes.max(1) || planned > 0 && planned + len > max_bytes;
             if extent.base_offset > next || enough || extent.base_offset >= upper.min(tail_start) {
                 break;
             }
-            planned = planned.saturating_add(extent.len as usize);
+            planned = planned.saturating_add(len);
             next = extent.last_offset + 1;
             self.add_extent(extent);
         }
@@ -344,6 +345,9 @@ fn read_segment_into(
         let Some(blocks) = rest[..below].get(..count) else {
             break;
         };
+        if !gather.wants(blocks[0].len as usize) {
+            break;
+        }
         for (block, bytes) in blocks
             .iter()
             .zip(read_blocks(segment.file, blocks, reader)?)

@@ -2,6 +2,7 @@
 
 mod blocks;
 mod mem;
+mod read_buffer;
 mod real;
 
 use std::any::Any;

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use rustix::fs::OFlags;
 
 use super::blocks::{BLOCK, BlockBuffer, are_blocks};
+use super::read_buffer::ReadBuffer;
 use super::{Disk, DiskFile};
 
 /// Reads of so many bytes bypass the page cache. Pages that are not there cost more than what they save.
@@ -157,19 +158,34 @@ impl DiskFile for RealFile {
 /// Reads the blocks that the bytes lie in.
 fn read_blocks(file: &File, offset: u64, len: usize) -> io::Result<Bytes> {
     let skip = (offset % BLOCK as u64) as usize;
-    let mut blocks = BlockBuffer::new((skip + len).next_multiple_of(BLOCK));
+    let whole = (skip + len).next_multiple_of(BLOCK);
+    let from = offset - skip as u64;
+    let blocks = match ReadBuffer::for_bytes(whole) {
+        Some(mut buffer) => {
+            fill(file, &mut buffer.as_mut()[..whole], from, skip + len)?;
+            Bytes::from_owner(buffer)
+        }
+        None => {
+            let mut buffer = BlockBuffer::new(whole);
+            fill(file, &mut buffer, from, skip + len)?;
+            Bytes::from_owner(buffer)
+        }
+    };
+    Ok(blocks.slice(skip..skip + len))
+}
+
+/// Reads until `needed` bytes of `blocks` are there: a file may end within its last block.
+fn fill(file: &File, blocks: &mut [u8], from: u64, needed: usize) -> io::Result<()> {
     let mut filled = 0;
-    // A file may end within its last block.
-    while filled < skip + len {
-        let at = offset - skip as u64 + filled as u64;
-        match file.read_at(&mut blocks[filled..], at) {
+    while filled < needed {
+        match file.read_at(&mut blocks[filled..], from + filled as u64) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(count) => filled += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
-    Ok(Bytes::from_owner(blocks).slice(skip..skip + len))
+    Ok(())
 }
 
 #[cfg(test)]

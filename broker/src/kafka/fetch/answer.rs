@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::future::join_all;
 use weir_log::{ReadError, ReadRequest};
 
 use super::response::PartitionAnswer;
@@ -11,6 +12,9 @@ use super::{Isolation, Limits};
 use crate::broker::Broker;
 use crate::kafka::ErrorCode;
 use crate::partition::Partition;
+
+/// Disk reads of one request that are under way together.
+const READS_AT_A_TIME: usize = 4;
 
 /// Reads the partitions in the request's order under its byte limits (KIP-74): the first one that
 /// has records gives at least one batch, however large.
@@ -22,23 +26,48 @@ pub async fn read_all(
     let mut left = limits.max_bytes;
     let mut first = true;
     let mut answers = Vec::with_capacity(wants.len());
-    for (key, want) in wants {
-        let answer = match locate(broker, key, want, limits) {
-            Err(failed) => failed,
-            Ok(partition) => {
-                let max_bytes = usize::try_from(want.max_bytes).unwrap_or(0).min(left);
-                read_one(
-                    broker, &partition, key.index, want, max_bytes, first, limits,
-                )
-                .await
-            }
-        };
-        let bytes = answer.records_bytes();
-        left = left.saturating_sub(bytes);
-        first &= bytes == 0;
-        answers.push((key.clone(), answer));
+    let mut rest = wants;
+    while !rest.is_empty() {
+        let (now, later) = rest.split_at(independent(rest, left, first));
+        let reads = now.iter().map(async |(key, want)| {
+            let partition = match locate(broker, key, want, limits) {
+                Err(failed) => return failed,
+                Ok(partition) => partition,
+            };
+            let max_bytes = want.max_bytes().min(left);
+            read_one(
+                broker, &partition, key.index, want, max_bytes, first, limits,
+            )
+            .await
+        });
+        let read = join_all(reads).await;
+        for ((key, _), answer) in now.iter().zip(read) {
+            let bytes = answer.records_bytes();
+            left = left.saturating_sub(bytes);
+            first &= bytes == 0;
+            answers.push((key.clone(), answer));
+        }
+        rest = later;
     }
     answers
+}
+
+/// How many partitions may be read at a time: those whose limits do not depend on what the others give.
+fn independent(wants: &[(Key, Want)], left: usize, first: bool) -> usize {
+    if first {
+        return 1;
+    }
+    let mut needed = 0_usize;
+    let fits = |(_, want): &&(Key, Want)| {
+        needed = needed.saturating_add(want.max_bytes());
+        needed <= left
+    };
+    wants
+        .iter()
+        .take(READS_AT_A_TIME)
+        .take_while(fits)
+        .count()
+        .max(1)
 }
 
 /// The partition, if this node leads it and the reader's epoch is the leader's.

@@ -27,6 +27,12 @@ pub struct Want {
     pub max_bytes: i32,
 }
 
+impl Want {
+    pub fn max_bytes(&self) -> usize {
+        usize::try_from(self.max_bytes).unwrap_or(0)
+    }
+}
+
 /// What the last answer of a session said of a partition; -1 makes the next answer repeat it.
 #[derive(Clone, Debug)]
 struct Cached {
