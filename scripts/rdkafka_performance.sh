@@ -4,11 +4,7 @@
 
 need_packages gcc make zlib1g-dev
 need_rust
-# The crate's folder, which is named for its version, and librdkafka's.
-rdkafka_sys="$(cargo metadata --format-version 1 --locked |
-  grep -o '"manifest_path":"[^"]*/rdkafka-sys-[^"/]*/Cargo.toml"' | head -n 1 | cut -d '"' -f 4)"
-[ -n "$rdkafka_sys" ] || fail "cargo does not know the crate rdkafka-sys"
-rdkafka_sys="$(dirname "$rdkafka_sys")"
+rdkafka_sys="$(crate_folder rdkafka-sys)"
 rdkafka_built="$WEIR_CACHE/${rdkafka_sys##*/}-examples"
 RDKAFKA_PERFORMANCE="$rdkafka_built/examples/rdkafka_performance"
 

@@ -37,5 +37,14 @@ need_rust() {
   command -v cargo >/dev/null || fail "a Rust toolchain is missing: install rustup, see https://rustup.rs"
 }
 
+# crate_folder NAME: where cargo keeps the source of a crate; its last part is named for the version.
+crate_folder() {
+  local crates manifest
+  crates="$(cargo metadata --format-version 1 --locked)" || fail "cargo could not fetch the crates, see above"
+  manifest="$(grep -o "\"manifest_path\":\"[^\"]*/$1-[0-9][^\"/]*/Cargo.toml\"" <<<"$crates" | head -n 1 | cut -d '"' -f 4)"
+  [ -n "$manifest" ] || fail "cargo does not know the crate $1"
+  dirname "$manifest"
+}
+
 # RocksDB is C++ and its bindings are made with libclang.
 BUILD_PACKAGES=(g++ make pkg-config libclang-dev)
