@@ -16,6 +16,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ),
     ("compat-tests", &[]),
     ("bench", &[]),
+    ("sim", &["weir-raft"]),
 ];
 /// Lines of a file that is not a table.
 const MAX_FILE_LINES: usize = 1_000;

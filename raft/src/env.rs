@@ -1,9 +1,10 @@
-//! The node's surroundings as arguments: clock, randomness, disk, network, and the way to die.
+//! The node's surroundings as arguments: clock, randomness, threads, disk, network, and the way to die.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::disk::{Disk, RealDisk};
+use crate::threads::{RealThreads, Threads};
 use crate::transport::Transport;
 
 /// Elapsed time since some fixed moment; only ever moves forward.
@@ -24,17 +25,19 @@ pub type Fatal = Arc<dyn Fn(&str) + Send + Sync>;
 pub struct Env {
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
+    pub threads: Arc<dyn Threads>,
     pub disk: Arc<dyn Disk>,
     pub transport: Arc<dyn Transport>,
     pub fatal: Fatal,
 }
 
 impl Env {
-    /// The real clock, randomness and disk.
+    /// The real clock, randomness, threads and disk.
     pub fn real(transport: Arc<dyn Transport>) -> Env {
         Env {
             clock: Arc::new(RealClock::start()),
             random: Arc::new(RealRandom),
+            threads: Arc::new(RealThreads),
             disk: Arc::new(RealDisk),
             transport,
             fatal: Arc::new(|message| {

@@ -19,12 +19,17 @@ pub mod disk;
 mod env;
 mod group;
 mod ids;
+#[doc(hidden)]
+pub mod inspect;
 mod node;
 mod observer;
 mod payload;
 #[doc(hidden)]
+pub mod planted;
+#[doc(hidden)]
 pub mod readers;
 mod state_machine;
+mod threads;
 mod transport;
 mod wal;
 
@@ -37,6 +42,7 @@ pub use node::{
 pub use observer::{Damage, Unobserved, WalObserver};
 pub use payload::{Payload, Piece, TailCrc, Written};
 pub use state_machine::{Committed, Outcome, StateMachine};
+pub use threads::{RealThreads, Threads, Turn, Wake, Worker};
 pub use transport::{
     Caller, Guard, Lane, MemNetwork, NoPeers, Open, Reply, Request, Service, TcpTransport,
     Transport, Unreachable, Wire,

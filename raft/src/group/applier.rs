@@ -15,7 +15,7 @@ use super::types::{
     Applied, Data, Entry, EntryPayload, Held, LogId, Snapshot, SnapshotMeta, StoredMembership,
     TypeConfig, term_and_index,
 };
-use super::{Group, SnapshotStore, unblock};
+use super::{Group, SnapshotStore};
 use crate::ids::Term;
 use crate::state_machine::{Committed, Outcome, StateMachine};
 
@@ -79,7 +79,8 @@ impl Applier {
 
     async fn load(&self, data: Data) -> io::Result<crate::payload::Payload> {
         let group = self.group.clone();
-        unblock(move || group.load(&data)).await
+        let wal = &self.group.wal;
+        wal.unblock(move || group.load(&data)).await
     }
 
     fn apply_committed(&mut self, committed: &Committed) -> io::Result<Outcome> {
@@ -153,12 +154,12 @@ impl RaftStateMachine<TypeConfig> for Applier {
             meta: meta.clone(),
             snapshot,
         };
-        unblock(move || match snapshots.load()? {
+        let saved = self.group.wal.unblock(move || match snapshots.load()? {
             // At a restart it is the stored one that is installed.
             Some(stored) if stored.meta == installed.meta => Ok(()),
             _ => snapshots.save(&installed),
-        })
-        .await?;
+        });
+        saved.await?;
         self.last = meta.last_log_id;
         self.membership = meta.last_membership.clone();
         if let Some(last) = &self.last {
@@ -172,7 +173,7 @@ impl RaftStateMachine<TypeConfig> for Applier {
 
     async fn get_current_snapshot(&mut self) -> io::Result<Option<Snapshot>> {
         let snapshots = self.snapshots.clone();
-        unblock(move || snapshots.load()).await
+        self.group.wal.unblock(move || snapshots.load()).await
     }
 }
 
@@ -188,19 +189,20 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
     type SnapshotData = Bytes;
 
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
-        let (group, snapshots) = (self.group.clone(), self.snapshots.clone());
-        let (snapshot, number) = (self.snapshot.clone(), self.number);
-        unblock(move || {
-            // An entry may be applied before this node has synced it, and a snapshot must not be
-            // ahead of the log that it stands for.
-            let last = snapshot.meta.last_log_id.map(|id| id.index);
-            if let Some(end) = last.and_then(|index| group.end_of(index)) {
-                group.wal.wait_until_durable(end)?;
-            }
+        let (group, snapshots) = (&self.group, self.snapshots.clone());
+        let snapshot = self.snapshot.clone();
+        // An entry may be applied before this node has synced it, and a snapshot must not be ahead of
+        // the log that it stands for.
+        let last = snapshot.meta.last_log_id.map(|id| id.index);
+        if let Some(end) = last.and_then(|index| group.end_of(index)) {
+            group.wal.until_durable(end).await?;
+        }
+        let saved = group.wal.unblock(move || {
             snapshots.save(&snapshot)?;
-            group.builds.stored.send_replace(number);
             Ok(snapshot)
-        })
-        .await
+        });
+        let saved = saved.await?;
+        group.builds.stored.send_replace(self.number);
+        Ok(saved)
     }
 }

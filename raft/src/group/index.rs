@@ -109,6 +109,11 @@ impl LogIndex {
         }
     }
 
+    /// The terms and first indexes of runs of entries, ascending.
+    pub fn runs(&self) -> impl Iterator<Item = (Term, Index)> {
+        self.runs.iter().map(|run| (run.term, run.first))
+    }
+
     /// The first file that holds one of the entries.
     pub fn oldest_file(&self) -> Option<u64> {
         self.runs.iter().map(|run| run.file).min()

@@ -24,7 +24,7 @@ use crate::payload::Payload;
 use crate::wal::format::{EntryForm, Kind};
 use crate::wal::{Done, Record, Wal};
 pub use applier::Applier;
-use index::Located;
+pub use index::Located;
 pub use snapshot::{SnapshotStore, decode as decode_snapshot};
 pub use state::LogState;
 pub use store::Store;
@@ -197,6 +197,11 @@ impl Group {
         self.log.lock().index.last_in_file(file)
     }
 
+    /// Looks at the log as it is now.
+    pub fn look<T>(&self, look: impl FnOnce(&LogState) -> T) -> T {
+        look(&self.log.lock())
+    }
+
     /// Where an entry ends in the WAL.
     fn end_of(&self, index: u64) -> Option<WalPos> {
         let located = self.log.lock().index.get(index)?;
@@ -247,14 +252,6 @@ fn span(payloads: &[&mut Data]) -> Option<usize> {
     };
     let count = payloads.iter().take_while(fits).count();
     Some(count.max(1))
-}
-
-/// Runs blocking work away from the runtime's own threads.
-async fn unblock<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(io::Error::other)?
 }
 
 /// A body of one piece.

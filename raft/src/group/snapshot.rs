@@ -26,6 +26,7 @@ use super::membership;
 use super::types::{LogId, Snapshot, SnapshotMeta, StoredMembership, log_id, term_and_index};
 use crate::disk::Disk;
 use crate::ids::ShardId;
+use crate::planted::{self, Bug};
 
 const MAGIC: [u8; 8] = *b"WEIRSNP\n";
 const VERSION: u16 = 1;
@@ -58,7 +59,9 @@ impl SnapshotStore {
             file.pwrite(part, at)?;
             at += part.len() as u64;
         }
-        file.sync()?;
+        if !planted::has(Bug::SnapshotBeforeSync) {
+            file.sync()?;
+        }
         self.disk.rename(&tmp, &path)?;
         self.disk.sync_dir(&self.dir)?;
         for other in self.paths()? {

@@ -7,6 +7,7 @@ use super::index::{Located, LogIndex};
 use super::sole_voter::SoleVoter;
 use super::types::EntryPayload;
 use crate::ids::{Index, Term, WalPos};
+use crate::planted::{self, Bug};
 use crate::wal::format::{EntryForm, Kind, RECORD_HEADER_LEN, RecordHeader};
 
 /// A vote as it is stored.
@@ -37,7 +38,15 @@ impl LogState {
     pub fn replay(&mut self, header: &RecordHeader) -> Result<(), String> {
         match header.kind {
             Kind::Entry { form, term, index } => {
+                let mut back = Vec::new();
                 if self.index.last().is_some_and(|last| index <= last) {
+                    if planted::has(Bug::IndexOverLog) {
+                        return Ok(());
+                    }
+                    if planted::has(Bug::TruncationNotRecorded) {
+                        let after = index + 1..=self.index.last().unwrap_or(0);
+                        back.extend(after.filter_map(|index| self.index.get(index)));
+                    }
                     self.truncate(index);
                 }
                 if let Some(expected) = self.next_index()
@@ -62,6 +71,9 @@ impl LogState {
                         len,
                     },
                 );
+                for (place, located) in back.into_iter().enumerate() {
+                    self.enter(index + 1 + place as u64, located);
+                }
             }
             Kind::Vote { term, node, won } => {
                 self.vote = Some(StoredVote { term, node, won });

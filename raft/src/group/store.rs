@@ -13,8 +13,9 @@ use super::state::StoredVote;
 use super::types::{
     Entry, EntryPayload, Held, LeaderId, LogId, TypeConfig, Vote, log_id, term_and_index,
 };
-use super::{Group, body, membership, unblock};
+use super::{Group, body, membership};
 use crate::payload::Payload;
+use crate::planted::{self, Bug};
 use crate::wal::format::{EntryForm, Kind};
 use crate::wal::{Done, Record};
 
@@ -80,7 +81,8 @@ impl Store {
             return Ok(entries);
         }
         let group = self.0.clone();
-        unblock(move || {
+        let wal = &self.0.wal;
+        wal.unblock(move || {
             let missing = entries.iter_mut().filter(|entry| is_in_wal(entry));
             let missing = missing.filter_map(|entry| match &mut entry.payload {
                 EntryPayload::Normal(data) => Some(data),
@@ -197,6 +199,21 @@ impl RaftLogStorage<TypeConfig> for Store {
             won: vote.won,
         };
         let record = self.0.record(kind);
+        if planted::has(Bug::VoteNotSynced) {
+            return self.submit(record, |log, file| {
+                log.vote = Some(vote);
+                log.control_written(file);
+            });
+        }
+        if planted::has(Bug::VoteAfterLog) {
+            self.0.log.lock().vote = Some(vote);
+            let late = self.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                late.submit(record, |log, file| log.control_written(file))
+            });
+            return Ok(());
+        }
         self.write(record, |log, file| {
             log.vote = Some(vote);
             log.control_written(file);
@@ -270,6 +287,11 @@ impl RaftLogStorage<TypeConfig> for Store {
 
     async fn truncate_after(&mut self, last: Option<LogId>) -> io::Result<()> {
         let after = last.as_ref().map(term_and_index);
+        if planted::has(Bug::TruncationNotRecorded) {
+            let from = after.map_or(0, |(_, index)| index + 1);
+            self.0.log.lock().truncate(from);
+            return Ok(());
+        }
         let record = self.0.record(Kind::Truncate { after });
         self.submit(record, |log, _| {
             log.truncate(after.map_or(0, |(_, index)| index + 1));

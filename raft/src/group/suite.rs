@@ -34,7 +34,7 @@ impl StateMachine for Nothing {
 
 struct Builder;
 
-/// Stops the WAL's thread at the end of a test.
+/// Stops the WAL's writer at the end of a test.
 struct Guard(Arc<Wal>);
 
 impl Drop for Guard {

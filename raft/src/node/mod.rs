@@ -21,6 +21,7 @@ use crate::group::{Group, LogState};
 use crate::ids::{NodeId, ShardId, WalPos};
 use crate::observer::WalObserver;
 use crate::state_machine::StateMachine;
+use crate::threads::blocking;
 use crate::transport::{Reply, Request};
 use crate::wal::format::MAX_BODY_LEN;
 use crate::wal::{OpenError, Wal, WalConfig, WalUsage};
@@ -150,11 +151,11 @@ impl Node {
         env: Env,
         observer: Arc<dyn WalObserver>,
     ) -> Result<Node, OpenError> {
-        let opened =
-            tokio::task::spawn_blocking(move || Node::open_blocking(config, env, observer));
-        opened
-            .await
-            .map_err(|error| OpenError::Thread(io::Error::other(error)))?
+        let threads = env.threads.clone();
+        let opened = blocking(&*threads, move || {
+            Node::open_blocking(config, env, observer)
+        });
+        opened.await.map_err(OpenError::Thread)?
     }
 
     fn open_blocking(
@@ -301,10 +302,8 @@ impl Node {
         let mut stopping = Box::pin(join_all(shards.iter().map(Shard::shutdown)));
         // A replica that waits for a full disk stops only once the WAL gives up.
         let stopped = tokio::time::timeout(STOP_PATIENCE, stopping.as_mut()).await;
-        let wal = self.inner.wal.clone();
-        if let Err(error) = tokio::task::spawn_blocking(move || wal.stop()).await {
-            tracing::error!(%error, "stopping the write-ahead log failed");
-        }
+        self.inner.wal.stop();
+        self.inner.wal.stopped().await;
         if stopped.is_err() {
             stopping.await;
         }

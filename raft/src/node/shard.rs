@@ -3,7 +3,6 @@
 mod followers;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +19,9 @@ use crate::group::types::{Data, Snapshot, TypeConfig};
 use crate::group::{Applier, Group, SnapshotStore, Store};
 use crate::ids::{Index, NodeId, ShardId, Term};
 use crate::payload::Payload;
+use crate::planted::{self, Bug};
 use crate::state_machine::StateMachine;
+use crate::threads::blocking;
 use crate::transport::{Answer, Ask, Network, Reply, Request};
 pub use followers::Followers;
 
@@ -82,7 +83,7 @@ impl Shard {
         let found = group.is_new() && founding == Founding::Alone;
         let (term_sender, applied_term) = watch::channel(0);
         let snapshots = SnapshotStore::new(config.dir.join("snapshots"), id, env.disk.clone());
-        reaches_the_log(&snapshots, &group).await?;
+        reaches_the_log(env, &snapshots, &group).await?;
         let applier = Applier::new(group.clone(), machine, snapshots, term_sender);
         let network = Network {
             transport: env.transport.clone(),
@@ -285,9 +286,18 @@ impl Shard {
         self.group.last_in_file(file)
     }
 
+    pub(crate) fn group(&self) -> &Group {
+        &self.group
+    }
+
     pub(super) async fn serve(&self, request: Request) -> Result<Reply, ServeError> {
         let raft = &self.raft;
         let answer = match request.0 {
+            Ask::Append(mut append) if planted::has(Bug::AppliedBeforeCommit) => {
+                let last = append.entries.last().map(|entry| entry.log_id);
+                append.leader_commit = last.or(append.leader_commit);
+                raft.append_entries(append).await.map(Answer::Append)
+            }
             Ask::Append(append) => raft.append_entries(append).await.map(Answer::Append),
             Ask::Vote(vote) => raft.vote(vote).await.map(Answer::Vote),
             Ask::PreVote(vote) => raft.pre_vote(vote).await.map(Answer::Vote),
@@ -321,13 +331,17 @@ impl Shard {
 }
 
 /// Whether the stored snapshot holds all entries that the log has forgotten.
-async fn reaches_the_log(snapshots: &SnapshotStore, group: &Group) -> Result<(), String> {
+async fn reaches_the_log(
+    env: &Env,
+    snapshots: &SnapshotStore,
+    group: &Group,
+) -> Result<(), String> {
     let Some(purged) = group.purged() else {
         return Ok(());
     };
     let store = snapshots.clone();
-    let loaded = tokio::task::spawn_blocking(move || store.load()).await;
-    let loaded = loaded.map_err(io::Error::from).and_then(|loaded| loaded);
+    let loaded = blocking(&*env.threads, move || store.load()).await;
+    let loaded = loaded.and_then(|loaded| loaded);
     let loaded = loaded.map_err(|error| error.to_string())?;
     let held = loaded.and_then(|snapshot| Some(snapshot.meta.last_log_id?.index));
     if held >= Some(purged) {

@@ -39,9 +39,11 @@ pub struct Unreachable {
 }
 
 /// What one replica asks another.
+#[derive(Clone)]
 pub struct Request(pub(crate) Ask);
 
 /// The answer to a `Request`.
+#[derive(Clone)]
 pub struct Reply(pub(crate) Answer);
 
 /// Which traffic a request belongs to. Votes and heartbeats must not wait behind the others.
@@ -52,6 +54,7 @@ pub enum Lane {
     Snapshot,
 }
 
+#[derive(Clone)]
 pub(crate) enum Ask {
     Append(AppendEntriesRequest<TypeConfig>),
     Vote(VoteRequest<TypeConfig>),
@@ -64,6 +67,7 @@ pub(crate) enum Ask {
     TransferLeader(TransferLeaderRequest<TypeConfig>),
 }
 
+#[derive(Clone)]
 pub(crate) enum Answer {
     Append(AppendEntriesResponse<TypeConfig>),
     Vote(VoteResponse<TypeConfig>),

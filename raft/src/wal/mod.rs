@@ -8,6 +8,7 @@
 mod blocks;
 mod files;
 pub mod format;
+mod preparer;
 mod queue;
 mod recovery;
 mod scan;
@@ -16,18 +17,17 @@ mod writer;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 use smallvec::SmallVec;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::env::Env;
 use crate::ids::{Index, NodeId, ShardId, Term, WalPos};
 use crate::observer::WalObserver;
 use crate::payload::Payload;
+use crate::threads::{Threads, blocking};
 use files::Files;
 pub use files::file_path;
 use format::{Kind, RecordHeader};
@@ -110,7 +110,9 @@ pub struct Wal {
     files: Arc<Files>,
     room: Arc<Semaphore>,
     config: WalConfig,
-    writer: Mutex<Option<JoinHandle<()>>>,
+    threads: Arc<dyn Threads>,
+    /// Whether the writer has ended.
+    ended: watch::Receiver<bool>,
 }
 
 impl Wal {
@@ -139,16 +141,16 @@ impl Wal {
             path: dir,
             source,
         })?;
-        let thread = std::thread::Builder::new()
-            .name("weir-wal".into())
-            .spawn(move || writer.run())
-            .map_err(OpenError::Thread)?;
+        let ended = writer.ended();
+        let started = env.threads.start("weir-wal", Box::new(writer));
+        started.map_err(OpenError::Thread)?;
         Ok(Wal {
             queue,
             files,
             room: Arc::new(Semaphore::new(config.queue_bytes.div_ceil(ROOM_UNIT))),
             config,
-            writer: Mutex::new(Some(thread)),
+            threads: env.threads.clone(),
+            ended,
         })
     }
 
@@ -230,23 +232,40 @@ impl Wal {
         self.queue.set_oldest(oldest, done)?;
         receiver.await.map_err(|_| WalError::Stopped)??;
         let files = self.files.clone();
-        let retired = tokio::task::spawn_blocking(move || files.retire_before(oldest));
-        retired.await.map_err(io::Error::other)?
+        self.unblock(move || files.retire_before(oldest)).await
     }
 
-    /// Writes everything queued and the mark of a clean stop, then ends the writer. Blocks.
+    /// Runs work that blocks away from the runtime's own threads.
+    pub async fn unblock<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        blocking(&*self.threads, work).await?
+    }
+
+    /// Has the writer write everything queued and the mark of a clean stop, and end.
     pub fn stop(&self) {
         self.queue.stop();
-        if let Some(thread) = self.writer.lock().take()
-            && thread.join().is_err()
-        {
+    }
+
+    /// Returns when the writer has ended.
+    pub async fn stopped(&self) {
+        let mut ended = self.ended.clone();
+        if ended.wait_for(|ended| *ended).await.is_err() {
             tracing::error!("the write-ahead log's thread panicked");
         }
     }
 
-    /// Returns when everything before `end` is durable. Blocks.
-    pub fn wait_until_durable(&self, end: WalPos) -> io::Result<()> {
-        Ok(self.queue.wait_durable(end)?)
+    /// Returns when everything before `end` is durable.
+    pub async fn until_durable(&self, end: WalPos) -> io::Result<()> {
+        if self.durable() >= end {
+            return Ok(());
+        }
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        let done: Done = Box::new(move |result| drop(sender.send(result)));
+        self.submit([], done)?;
+        receiver.await.map_err(|_| WalError::Stopped)??;
+        Ok(())
     }
 
     fn wait_durable(&self, pos: WalPos, len: usize) -> io::Result<()> {

@@ -12,6 +12,7 @@ use super::recovery::Recovered;
 use super::{Done, Positions, Record, WalError};
 use crate::ids::{Index, ShardId, Term, WalPos};
 use crate::payload::Payload;
+use crate::threads::Wake;
 
 /// A step of the writer.
 pub enum Item {
@@ -34,6 +35,8 @@ pub enum Task {
     Stop(Vec<Item>),
     /// The handle is gone: end without touching the disk.
     Abandon,
+    /// Wait until there is something, or for so long.
+    Wait(Option<Duration>),
 }
 
 pub struct Queue {
@@ -60,6 +63,8 @@ struct State {
     unmarked: bool,
     /// Whether the writer sleeps until it is woken.
     asleep: bool,
+    /// Wakes a writer that has no thread of its own.
+    wake: Option<Wake>,
     stopping: bool,
     abandoned: bool,
     failed: Option<WalError>,
@@ -77,6 +82,7 @@ impl Queue {
                 notes: BTreeMap::new(),
                 unmarked: false,
                 asleep: false,
+                wake: None,
                 stopping: false,
                 abandoned: false,
                 failed: None,
@@ -100,7 +106,7 @@ impl Queue {
             positions.push(state.place(record, self.file_bytes));
         }
         state.items.push(Item::Done(done));
-        self.work.notify_one();
+        self.wake(&state);
         Ok(positions)
     }
 
@@ -108,7 +114,7 @@ impl Queue {
         let mut state = self.state.lock();
         state.notes.insert(shard, upto);
         if state.asleep {
-            self.work.notify_one();
+            self.wake(&state);
         }
     }
 
@@ -120,18 +126,20 @@ impl Queue {
         state.oldest_file = oldest.max(state.oldest_file);
         state.mark(false, self.file_bytes);
         state.items.push(Item::Done(done));
-        self.work.notify_one();
+        self.wake(&state);
         Ok(())
     }
 
     pub fn stop(&self) {
-        self.state.lock().stopping = true;
-        self.work.notify_one();
+        let mut state = self.state.lock();
+        state.stopping = true;
+        self.wake(&state);
     }
 
     pub fn abandon(&self) {
-        self.state.lock().abandoned = true;
-        self.work.notify_one();
+        let mut state = self.state.lock();
+        state.abandoned = true;
+        self.wake(&state);
         self.written.notify_all();
     }
 
@@ -140,51 +148,79 @@ impl Queue {
         self.state.lock().tail
     }
 
-    /// Waits for work. After `idle` without any, the work is a watermark, once.
-    pub fn take(&self, idle: Duration) -> Task {
+    /// The next task. After `idle` without any, which `waited` says has passed, it is a watermark, once.
+    pub fn next(&self, idle: Duration, waited: bool) -> Task {
         let mut state = self.state.lock();
-        loop {
-            if state.abandoned {
-                return Task::Abandon;
-            }
-            if !state.items.is_empty() {
-                state.write_notes(self.file_bytes);
-                state.unmarked = true;
-                return Task::Write(std::mem::take(&mut state.items));
-            }
-            // Only now, in a group of its own, does a watermark tell of all that was queued.
-            if state.stopping && !state.notes.is_empty() {
-                state.write_notes(self.file_bytes);
-                return Task::Write(std::mem::take(&mut state.items));
-            }
-            if state.stopping {
-                state.mark(true, self.file_bytes);
-                state.failed = Some(WalError::Stopped);
-                return Task::Stop(std::mem::take(&mut state.items));
-            }
-            if !state.unmarked && state.notes.is_empty() {
-                state.asleep = true;
-                self.work.wait(&mut state);
-                state.asleep = false;
-                continue;
-            }
-            let timeout = self.work.wait_for(&mut state, idle);
-            let still_idle = state.items.is_empty() && !state.stopping && !state.abandoned;
-            if timeout.timed_out() && still_idle {
-                state.mark(false, self.file_bytes);
-                state.unmarked = false;
-                return Task::Write(std::mem::take(&mut state.items));
+        state.asleep = false;
+        if state.abandoned {
+            return Task::Abandon;
+        }
+        if !state.items.is_empty() {
+            state.write_notes(self.file_bytes);
+            state.unmarked = true;
+            return Task::Write(std::mem::take(&mut state.items));
+        }
+        // Only now, in a group of its own, does a watermark tell of all that was queued.
+        if state.stopping && !state.notes.is_empty() {
+            state.write_notes(self.file_bytes);
+            return Task::Write(std::mem::take(&mut state.items));
+        }
+        if state.stopping {
+            state.mark(true, self.file_bytes);
+            state.failed = Some(WalError::Stopped);
+            return Task::Stop(std::mem::take(&mut state.items));
+        }
+        if !state.unmarked && state.notes.is_empty() {
+            state.asleep = true;
+            return Task::Wait(None);
+        }
+        if waited {
+            state.mark(false, self.file_bytes);
+            state.unmarked = false;
+            return Task::Write(std::mem::take(&mut state.items));
+        }
+        Task::Wait(Some(idle))
+    }
+
+    /// Waits for a task; says whether the time has passed.
+    pub fn wait(&self, limit: Option<Duration>) -> bool {
+        let mut state = self.state.lock();
+        if !state.items.is_empty() || state.stopping || state.abandoned {
+            return false;
+        }
+        match limit {
+            Some(limit) => self.work.wait_for(&mut state, limit).timed_out(),
+            None => {
+                if state.notes.is_empty() {
+                    self.work.wait(&mut state);
+                }
+                false
             }
         }
     }
 
-    /// Sleeps for about `time`, less when the WAL stops; says whether to go on.
-    pub fn pause(&self, time: Duration) -> bool {
+    /// Sleeps for about `time`, less when the WAL stops.
+    pub fn pause(&self, time: Duration) {
         let mut state = self.state.lock();
         if !state.stopping && !state.abandoned {
             self.written.wait_for(&mut state, time);
         }
-        !state.stopping && !state.abandoned
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        let state = self.state.lock();
+        state.stopping || state.abandoned
+    }
+
+    pub fn wake_by(&self, wake: Wake) {
+        self.state.lock().wake = Some(wake);
+    }
+
+    fn wake(&self, state: &State) {
+        self.work.notify_one();
+        if let Some(wake) = &state.wake {
+            wake();
+        }
     }
 
     pub fn durable(&self) -> WalPos {

@@ -14,6 +14,7 @@ use super::scan::{Beyond, Found, Scan};
 use crate::disk::Disk;
 use crate::ids::{NodeId, WalPos};
 use crate::observer::{Damage, WalObserver};
+use crate::planted::{self, Bug};
 
 /// Why a node's WAL does not open.
 #[derive(Debug, thiserror::Error)]
@@ -111,6 +112,9 @@ fn open_files(disk: &dyn Disk, dir: &Path, node: NodeId) -> Result<(Vec<Scan>, u
     }
     scans.sort_by_key(|scan| scan.file.seq);
     let newest = scans.last().map_or(0, |scan| scan.file.seq);
+    if planted::has(Bug::FilesNotChecked) {
+        return Ok((scans, marked));
+    }
     if newest < marked {
         return Err(missing(dir, if newest == 0 { marked } else { newest + 1 }));
     }
@@ -138,7 +142,7 @@ fn open_file(disk: &dyn Disk, path: PathBuf, seq: u64, node: NodeId) -> Result<S
         result => result.map_err(io("reading", &path))?,
     }
     let header = FileHeader::decode(&bytes).map_err(damaged)?;
-    if header.file != seq {
+    if header.file != seq && !planted::has(Bug::FilesNotChecked) {
         return Err(damaged("its header has the number of another file"));
     }
     if header.node != node.0 {
@@ -236,7 +240,11 @@ impl Chain {
 
     fn check_oldest(&self, dir: &Path) -> Result<(), OpenError> {
         match self.scans.first() {
-            Some(first) if first.file.seq > self.oldest_file => Err(missing(dir, self.oldest_file)),
+            Some(first)
+                if first.file.seq > self.oldest_file && !planted::has(Bug::FilesNotChecked) =>
+            {
+                Err(missing(dir, self.oldest_file))
+            }
             _ => Ok(()),
         }
     }
@@ -258,7 +266,10 @@ impl Chain {
 
     fn refuse_damage(&self, beyond: &Beyond) -> Result<(), OpenError> {
         let durable = self.durable.max(beyond.durable);
-        if durable <= self.at {
+        if durable <= self.at
+            || planted::has(Bug::TailCutBelowWatermark)
+            || planted::has(Bug::FilesNotChecked)
+        {
             return Ok(());
         }
         let (scan, offset) = self.suspect(beyond);

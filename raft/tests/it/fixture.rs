@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use weir_raft::disk::{Disk, MemDisk};
 use weir_raft::{
     Clock, Committed, Damage, Env, Index, MemNetwork, NoPeers, Node, NodeConfig, NodeId, OpenError,
-    Outcome, Payload, Proposal, Random, Shard, ShardId, StateMachine, Term, Timing, Transport,
-    WalConfig, WalObserver, WalPos,
+    Outcome, Payload, Proposal, Random, RealThreads, Shard, ShardId, StateMachine, Term, Timing,
+    Transport, WalConfig, WalObserver, WalPos,
 };
 
 pub const DIR: &str = "/node";
@@ -136,6 +136,7 @@ impl World {
         let env = Env {
             clock: Arc::new(TestClock(tokio::time::Instant::now())),
             random: self.random.clone(),
+            threads: Arc::new(RealThreads),
             disk: Arc::new(self.disk.clone()),
             transport: self.transport.clone(),
             fatal: Arc::new(move |message| fatal.lock().push(message.to_owned())),

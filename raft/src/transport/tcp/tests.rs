@@ -17,6 +17,7 @@ use crate::node::{NodeConfig, Shard};
 use crate::observer::Unobserved;
 use crate::payload::Payload;
 use crate::state_machine::{Committed, Outcome, StateMachine};
+use crate::threads::RealThreads;
 
 const SHARD: ShardId = ShardId(3);
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -88,6 +89,7 @@ impl Member {
         let env = Env {
             clock: Arc::new(TestClock(tokio::time::Instant::now())),
             random,
+            threads: Arc::new(RealThreads),
             disk: Arc::new(MemDisk::new()),
             transport: Arc::new(transport.clone()),
             fatal: Arc::new(|message| panic!("{message}")),
