@@ -11,7 +11,6 @@ use crate::groups::Groups;
 use crate::kafka::ErrorCode;
 use crate::kafka::fetch::session::FetchSessions;
 use crate::kafka::produce::request::TopicRef;
-use crate::meta::state::Configs;
 use crate::meta::{Admin, Meta, Topic};
 use crate::metrics::Metrics;
 use crate::partition::Partition;
@@ -41,8 +40,6 @@ pub struct Broker {
     pub blocks: Arc<dyn BlockReader + Send + Sync>,
     pub fetch_sessions: FetchSessions,
     pub producer_ids: ProducerIds,
-    /// What this node's own configuration sets of the broker settings.
-    pub node_configs: Configs,
     pub metrics: Arc<Metrics>,
     pub registry: Arc<SchemaRegistry>,
     pub tables: Arc<TableHub>,
@@ -50,7 +47,7 @@ pub struct Broker {
     pub space: Arc<Space>,
     /// Cancelled when the node stops: what waits for others, or for records to come, is answered then.
     pub stopping: CancellationToken,
-    topics: TopicViews,
+    topics: Arc<TopicViews>,
 }
 
 /// What the broker is made of.
@@ -64,7 +61,7 @@ pub struct Parts {
     pub shards: Vec<Arc<ShardHost>>,
     pub partitions: Arc<Partitions>,
     pub blocks: Arc<dyn BlockReader + Send + Sync>,
-    pub node_configs: Configs,
+    pub topics: Arc<TopicViews>,
     pub metrics: Arc<Metrics>,
     pub registry: Arc<SchemaRegistry>,
     pub tables: Arc<TableHub>,
@@ -84,7 +81,7 @@ impl Broker {
             shards,
             partitions,
             blocks,
-            node_configs,
+            topics,
             metrics,
             registry,
             tables,
@@ -101,7 +98,7 @@ impl Broker {
             shards,
             partitions,
             blocks,
-            node_configs,
+            topics,
             metrics,
             registry,
             tables,
@@ -110,21 +107,12 @@ impl Broker {
             fetch_sessions: FetchSessions::default(),
             producer_ids: ProducerIds::default(),
             rejects: Rejects::default(),
-            topics: TopicViews::default(),
         }
     }
 
     /// The topic that a request names, as the data path sees it.
     pub fn topic_view(&self, topic: &TopicRef) -> Option<Arc<TopicView>> {
-        let state = self.meta.read();
-        let topic = match topic {
-            TopicRef::Name(name) => state.topics().get(name),
-            TopicRef::Id(id) => state.topics().by_id(*id),
-        };
-        topic.map(|topic| {
-            self.topics
-                .view(&state, topic, self.broker_id, &self.node_configs)
-        })
+        self.topics.get(topic)
     }
 
     /// The metadata's topic that a request names.

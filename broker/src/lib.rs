@@ -5,6 +5,7 @@ pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod connections;
+pub mod data_plane;
 pub mod demo;
 pub mod groups;
 pub mod http;

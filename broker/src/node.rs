@@ -6,20 +6,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-use weir_log::BlockReader;
-use weir_raft::disk::RealDisk;
-use weir_raft::{Env, NoPeers, NodeConfig, NodeId, Outcome, ProposeError, ShardId, WalConfig};
+use weir_raft::{Env, Index, NoPeers, NodeConfig, NodeId, WalConfig};
 use weir_tables::Budget;
 
 use crate::broker::{Broker, Parts};
 use crate::clock::{Clock, SystemClock};
 use crate::connections::{Connections, Descriptors};
+use crate::data_plane::{self, DataPlane, ShardLog, Surroundings, Tending};
 use crate::groups::{GroupStore, Groups};
 use crate::http;
 use crate::identity::{Identity, IdentityError};
@@ -29,25 +26,21 @@ use crate::kafka::listener::{BindError, Server, bind};
 use crate::meta::broker_config::check_node;
 use crate::meta::config::ConfigError;
 use crate::meta::decide::cluster;
-use crate::meta::{
-    Admin, Endpoint, Meta, MetaCommitError, MetaEnv, MetaFold, MetaLog, MetaState, NodeInfo,
-    ShardInfo,
-};
+use crate::meta::{Admin, Endpoint, Meta, MetaEnv, MetaFold, MetaState, NodeInfo, ShardInfo};
 use crate::metrics::{Metrics, WalMetrics};
 use crate::options::Options;
 use crate::partitions_here::PartitionsHere;
 use crate::random::{Generator, Random};
 use crate::registry::backend::BrokerRegistry;
 use crate::registry::{SchemaFold, SchemaRegistry};
-use crate::segments::{self, Blocks, Compact, Retention, Retire, SegmentFiles};
-use crate::shard::entry::Body;
-use crate::shard::host::{Partitions, ShardHost};
-use crate::shard::machine::{Folds, Machine};
-use crate::shard::{proposer, reconcile};
+use crate::segments;
+use crate::shard::host::ShardHost;
+use crate::shard::machine::Folds;
 use crate::space::{Space, Usage};
 use crate::tables::design::Designer;
 use crate::tables::hub::{self, TableHub};
 use crate::tables::source::PartitionSource;
+use crate::topic::TopicViews;
 
 /// How long a start may wait for its shards to elect a leader before it says so.
 const ELECTION_PATIENCE: Duration = Duration::from_secs(30);
@@ -58,10 +51,6 @@ const TABLE_CACHE_BYTES: usize = 256 << 20;
 /// Rows that wait to be written, for all shards.
 const TABLE_WRITE_BUFFER_BYTES: usize = 64 << 20;
 
-/// Sealed files of the write-ahead log up to this size, or this part of its budget, are kept: the newest
-/// records are the likeliest to be trimmed or read again, and a start replays them.
-const WAL_KEEP_BYTES: u64 = 1 << 30;
-const WAL_KEEP_PART: u64 = 4;
 /// The least size of a file of the write-ahead log.
 const MIN_WAL_FILE_BYTES: u32 = 1 << 20;
 
@@ -70,15 +59,13 @@ pub enum NodeError {
     #[error(transparent)]
     Identity(#[from] IdentityError),
     #[error(transparent)]
-    Wal(#[from] weir_raft::OpenError),
+    Data(#[from] data_plane::OpenError),
     #[error(transparent)]
     Shard(#[from] weir_raft::StartError),
     #[error(transparent)]
     Bind(#[from] BindError),
     #[error("the start was interrupted: {0}")]
     Interrupted(io::Error),
-    #[error("opening the segment files failed: {0}")]
-    Segments(io::Error),
     #[error(transparent)]
     Tables(#[from] weir_tables::StoreError),
     #[error("shard {0} has no leader after {ELECTION_PATIENCE:?}")]
@@ -157,28 +144,27 @@ impl Node {
         options.describe_node(bound.first().map_or(0, |address| address.port()));
         let metrics = Arc::new(Metrics::default());
         let descriptors = Descriptors::of_process();
-        let raft = open_raft(&options, &identity, &metrics).await?;
-        let space = space(&options, &raft, &metrics);
+        let data = open_data(&options, &identity, (&clock, &random, &metrics)).await?;
+        let space = space(&options, &data.raft, &metrics);
         let stop = CancellationToken::new();
 
-        let files = open_segments(&options).await?;
-        let blocks: Arc<dyn BlockReader + Send + Sync> =
-            Arc::new(Blocks::new(raft.clone(), files.clone()));
         let fold = MetaFold::default();
-        let partitions = Arc::new(Partitions::default());
         let schemas = Arc::new(SchemaFold::default());
         let group_store = Arc::new(GroupStore::default());
-        let start = ShardStart {
-            raft: &raft,
-            blocks: &blocks,
-            clock: &clock,
-            partitions: &partitions,
-            groups: &group_store,
-            metrics: &metrics,
-            schemas: &schemas,
-            tail_bytes: options.tail_bytes / usize::try_from(options.data_shards + 1).unwrap_or(1),
+        let folds = Folds {
+            offsets: Some(group_store.clone()),
+            schemas: Some(schemas.clone()),
+            metadata: None,
         };
-        let metadata = start_shard(&start, 0, Some(fold.clone())).await?;
+        let metadata = data
+            .start_shard(
+                0,
+                Folds {
+                    metadata: Some(fold.clone()),
+                    ..folds.clone()
+                },
+            )
+            .await?;
         let log = ShardLog {
             shard: metadata.clone(),
         };
@@ -193,16 +179,13 @@ impl Node {
         let ids: Vec<u64> = meta.read().shards().keys().copied().collect();
         let mut shards = vec![metadata];
         for id in ids {
-            shards.push(start_shard(&start, id, None).await?);
+            shards.push(data.start_shard(id, folds.clone()).await?);
         }
         for shard in &shards {
             opened(shard).await?;
-            tokio::spawn(reconcile::run(
-                shard.clone(),
-                partitions.clone(),
-                meta.clone(),
-            ));
+            data.reconcile(shard, &meta);
         }
+        let (partitions, blocks) = (data.partitions.clone(), data.blocks.clone());
         let source = Arc::new(PartitionSource {
             partitions: partitions.clone(),
             blocks: blocks.clone(),
@@ -230,6 +213,8 @@ impl Node {
             options.broker_id,
             options.settings.clone(),
         );
+        let topics = TopicViews::new(meta.clone(), options.broker_id, options.settings.clone());
+        let topics = Arc::new(topics);
         let groups = Groups::new(&admin, group_store, &clock, &random, &partitions);
         groups.start(&shards);
         let broker = Arc::new(Broker::new(Parts {
@@ -242,7 +227,7 @@ impl Node {
             shards,
             partitions,
             blocks,
-            node_configs: options.settings.clone(),
+            topics: topics.clone(),
             metrics,
             registry: Arc::new(SchemaRegistry::new(schemas)),
             tables,
@@ -251,7 +236,14 @@ impl Node {
         }));
         let addresses = listeners.addresses();
         tokio::spawn(broker.tables.clone().run(stop.clone()));
-        let tending = tend(&broker, &raft, files, &options);
+        let tending = data.tend(Tending {
+            shards: broker.shards.clone(),
+            topics,
+            tables: broker.tables.clone(),
+            space: broker.space.clone(),
+            held_by_all: Arc::new(|_| Some(Index::MAX)),
+            stop: stop.clone(),
+        });
         let serving = serve(
             &broker,
             listeners,
@@ -262,7 +254,7 @@ impl Node {
         );
         Ok(Node {
             broker,
-            raft,
+            raft: data.raft,
             addresses,
             stop,
             serving,
@@ -293,65 +285,37 @@ impl Node {
 #[cfg(test)]
 mod tests;
 
-async fn open_raft(
+async fn open_data(
     options: &Options,
     identity: &Identity,
-    metrics: &Arc<Metrics>,
-) -> Result<weir_raft::Node, NodeError> {
+    (clock, random, metrics): (&Arc<dyn Clock>, &Arc<dyn Random>, &Arc<Metrics>),
+) -> Result<DataPlane, NodeError> {
     let mut config = NodeConfig::new(options.data_dir.join("raft"), NodeId(identity.incarnation));
     config.wal = WalConfig {
         file_bytes: wal_file_bytes(options),
         budget_bytes: options.wal_budget_bytes,
         ..WalConfig::default()
     };
-    let observer = Arc::new(WalMetrics(metrics.clone()));
-    Ok(weir_raft::Node::open(config, Env::real(Arc::new(NoPeers)), observer).await?)
+    let surroundings = Surroundings {
+        clock: clock.clone(),
+        random: random.clone(),
+        metrics: metrics.clone(),
+        tail_bytes: options.tail_bytes / usize::try_from(options.data_shards + 1).unwrap_or(1),
+    };
+    let config = data_plane::Config {
+        raft: config,
+        segments: options.data_dir.join("segments"),
+        sizes: segments::Sizes::default(),
+    };
+    let (env, observer) = (Env::real(Arc::new(NoPeers)), WalMetrics(metrics.clone()));
+    let opened = DataPlane::open(config, env, Arc::new(observer), surroundings);
+    Ok(opened.await?)
 }
 
 /// A file is a small part of the budget, so that the budget can be met.
 fn wal_file_bytes(options: &Options) -> u32 {
     let part = u32::try_from(options.wal_budget_bytes / 8).unwrap_or(u32::MAX);
     options.wal_file_bytes.min(part.max(MIN_WAL_FILE_BYTES))
-}
-
-fn wal_keep_bytes(options: &Options) -> u64 {
-    WAL_KEEP_BYTES.min(options.wal_budget_bytes / WAL_KEEP_PART)
-}
-
-async fn open_segments(options: &Options) -> Result<Arc<SegmentFiles>, NodeError> {
-    let dir = options.data_dir.join("segments");
-    let open = move || SegmentFiles::open(dir, Arc::new(RealDisk));
-    let opened = tokio::task::spawn_blocking(open).await;
-    let files = opened.map_err(io::Error::from).and_then(|files| files);
-    Ok(Arc::new(files.map_err(NodeError::Segments)?))
-}
-
-/// Starts what moves records into segments, what trims those that expired, and what compacts.
-fn tend(
-    broker: &Arc<Broker>,
-    raft: &weir_raft::Node,
-    files: Arc<SegmentFiles>,
-    options: &Options,
-) -> Vec<tokio::task::JoinHandle<()>> {
-    let parts = segments::Parts {
-        raft: raft.clone(),
-        shards: broker.shards.clone(),
-        partitions: broker.partitions.clone(),
-        files: files.clone(),
-        blocks: broker.blocks.clone(),
-        keep_files: wal_keep_bytes(options) / u64::from(wal_file_bytes(options)),
-        wait_below_bytes: segments::wait_below_bytes(
-            wal_keep_bytes(options),
-            options.wal_budget_bytes,
-        ),
-    };
-    let retire = Arc::new(Retire::new(parts, broker.stopping.clone()));
-    let compact = Arc::new(Compact::new(broker.clone(), files));
-    vec![
-        tokio::spawn(retire.run()),
-        tokio::spawn(Retention::new(broker.clone()).run()),
-        tokio::spawn(compact.run()),
-    ]
 }
 
 fn space(options: &Options, raft: &weir_raft::Node, metrics: &Metrics) -> Arc<Space> {
@@ -407,42 +371,6 @@ fn limits(broker: &Broker) -> Limits {
         }),
         ..most
     }
-}
-
-/// What every shard of a node is started with.
-struct ShardStart<'a> {
-    raft: &'a weir_raft::Node,
-    blocks: &'a Arc<dyn BlockReader + Send + Sync>,
-    clock: &'a Arc<dyn Clock>,
-    partitions: &'a Arc<Partitions>,
-    groups: &'a Arc<GroupStore>,
-    metrics: &'a Metrics,
-    schemas: &'a Arc<SchemaFold>,
-    /// Bytes of the in-memory tail of one shard.
-    tail_bytes: usize,
-}
-
-async fn start_shard(
-    start: &ShardStart<'_>,
-    id: u64,
-    metadata: Option<MetaFold>,
-) -> Result<Arc<ShardHost>, NodeError> {
-    let id = ShardId(id);
-    let (host, queue) = ShardHost::new(id, start.raft.id(), start.clock.clone(), start.tail_bytes);
-    let folds = Folds {
-        offsets: Some(start.groups.clone()),
-        schemas: Some(start.schemas.clone()),
-        metadata,
-    };
-    let blocks = start.blocks.clone();
-    let machine = Machine::new(host.clone(), start.partitions.clone(), folds, blocks);
-    host.started(start.raft.start_shard(id, Box::new(machine)).await?);
-    tokio::spawn(proposer::run(
-        host.clone(),
-        queue,
-        start.metrics.commit.clone(),
-    ));
-    Ok(host)
 }
 
 /// Opens the rows that earlier runs left.
@@ -575,27 +503,6 @@ fn serve(
             stop.clone(),
         )),
     ]
-}
-
-/// The metadata shard as the log under [`Meta`].
-struct ShardLog {
-    shard: Arc<ShardHost>,
-}
-
-impl MetaLog for ShardLog {
-    fn commit(&self, entry: Bytes) -> BoxFuture<'static, Result<(), MetaCommitError>> {
-        let shard = self.shard.clone();
-        Box::pin(async move {
-            match shard.change(Body::Metadata, Some(entry)).await {
-                Ok(Outcome::Applied) => Ok(()),
-                Ok(Outcome::Rejected(reason)) => Err(MetaCommitError::Rejected(reason)),
-                Ok(Outcome::Partly(_)) => unreachable!("a metadata entry has one item"),
-                Err(ProposeError::NotLeader { .. }) => Err(MetaCommitError::NotLeader),
-                Err(ProposeError::Unknown) => Err(MetaCommitError::Unknown),
-                Err(error) => Err(MetaCommitError::Fatal(error.to_string())),
-            }
-        })
-    }
 }
 
 /// Time and randomness for metadata decisions.

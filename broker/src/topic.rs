@@ -11,10 +11,11 @@ use weir_schema::enforce::{self, Enforcer};
 use weir_tables::{KeyFormat, TableDesign, ValueFormat};
 
 use crate::broker::Broker;
+use crate::kafka::produce::request::TopicRef;
 use crate::meta::effective::Layers;
 use crate::meta::settings::{Compression, TopicSettings};
 use crate::meta::state::Configs;
-use crate::meta::{MetaState, Topic};
+use crate::meta::{Meta, MetaState, Topic};
 use crate::partition::Partition;
 use crate::shard::entry::PartitionId;
 
@@ -170,20 +171,57 @@ fn rules(topic: &Topic, settings: &TopicSettings) -> ProduceRules {
     }
 }
 
-/// The views of the topics in use.
-#[derive(Default)]
+/// The topics in use, and the broker's settings, as this node's metadata has them.
 pub struct TopicViews {
+    meta: Arc<Meta>,
+    broker_id: i32,
+    /// What this node's own configuration sets of the broker settings.
+    node_configs: Configs,
     views: RwLock<HashMap<Uuid, Arc<TopicView>>>,
 }
 
 impl TopicViews {
-    pub fn view(
-        &self,
-        state: &MetaState,
-        topic: &Arc<Topic>,
-        broker_id: i32,
-        node: &Configs,
-    ) -> Arc<TopicView> {
+    pub fn new(meta: Arc<Meta>, broker_id: i32, node_configs: Configs) -> TopicViews {
+        TopicViews {
+            meta,
+            broker_id,
+            node_configs,
+            views: RwLock::default(),
+        }
+    }
+
+    /// The topic that a request names.
+    pub fn get(&self, topic: &TopicRef) -> Option<Arc<TopicView>> {
+        let state = self.meta.read();
+        let topic = match topic {
+            TopicRef::Name(name) => state.topics().get(name),
+            TopicRef::Id(id) => state.topics().by_id(*id),
+        };
+        topic.map(|topic| self.view(&state, topic))
+    }
+
+    /// An integer setting of the broker; one that is negative counts as 0.
+    ///
+    /// Panics on a name without a default or of another type: callers pass literals.
+    pub fn broker_size(&self, name: &'static str) -> u64 {
+        let value = self.layers(&self.meta.read()).broker_int(name);
+        u64::try_from(value).unwrap_or(0)
+    }
+
+    pub fn broker_flag(&self, name: &'static str) -> bool {
+        self.layers(&self.meta.read()).broker_flag(name)
+    }
+
+    fn layers<'a>(&'a self, state: &'a MetaState) -> Layers<'a> {
+        Layers {
+            state,
+            broker_id: self.broker_id,
+            node: &self.node_configs,
+        }
+    }
+
+    fn view(&self, state: &MetaState, topic: &Arc<Topic>) -> Arc<TopicView> {
+        let (broker_id, node) = (self.broker_id, &self.node_configs);
         if let Some(view) = self.views.read().get(&topic.id)
             && view.holds(state, topic, broker_id)
         {
@@ -201,19 +239,17 @@ impl TopicViews {
 mod tests {
     use super::*;
     use crate::meta::MetaCommand;
-    use crate::meta::format::{MetaEntry, encode_entry};
+    use crate::meta::handle::testing::local_meta;
 
-    fn commit(state: &mut MetaState, command: MetaCommand) {
-        let entry = MetaEntry {
-            revision: state.revision(),
-            commands: vec![command],
-        };
-        state.apply_entry(&encode_entry(&entry)).unwrap();
+    async fn commit(meta: &Meta, command: MetaCommand) {
+        let commands = vec![command];
+        let changed = meta.change(|_| Ok::<_, String>((commands.clone(), ())));
+        changed.await.expect("committed");
     }
 
-    #[test]
-    fn a_view_follows_the_settings_of_the_cluster_and_of_its_broker() {
-        let mut state = MetaState::default();
+    #[tokio::test]
+    async fn a_view_follows_the_settings_of_the_cluster_and_of_its_broker() {
+        let meta = Arc::new(local_meta().await);
         let topic = Topic {
             name: "t".into(),
             id: Uuid::from_u128(1),
@@ -223,20 +259,19 @@ mod tests {
             table: None,
             partitioners: None,
         };
-        commit(&mut state, MetaCommand::CreateTopic(topic));
-        let views = TopicViews::default();
-        let max_bytes = |state: &MetaState| {
-            let topic = state.topics().get("t").unwrap();
-            let view = views.view(state, topic, 7, &Configs::new());
-            view.settings.max_message_bytes
+        commit(&meta, MetaCommand::CreateTopic(topic)).await;
+        let views = TopicViews::new(meta.clone(), 7, Configs::new());
+        let max_bytes = || {
+            let view = views.get(&TopicRef::Name("t".to_owned()));
+            view.expect("it is there").settings.max_message_bytes
         };
-        assert_eq!(max_bytes(&state), 1_048_588);
+        assert_eq!(max_bytes(), 1_048_588);
         for (broker_id, bytes, expected) in
             [(None, 500, 500), (Some(8), 600, 500), (Some(7), 700, 700)]
         {
             let changes = [("message.max.bytes".to_owned(), Some(bytes.to_string()))].into();
-            commit(&mut state, MetaCommand::AlterBroker { broker_id, changes });
-            assert_eq!(max_bytes(&state), expected);
+            commit(&meta, MetaCommand::AlterBroker { broker_id, changes }).await;
+            assert_eq!(max_bytes(), expected);
         }
     }
 }

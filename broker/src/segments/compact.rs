@@ -4,7 +4,7 @@
 //! start and outcomes stay, and what survives has the same bytes everywhere (L12). So the time of tombstones,
 //! which is this replica's, is kept beside the segment and not, as Kafka does (KIP-534), in the batch.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,22 +12,27 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use weir_log::compact::NothingLater;
 use weir_log::{
-    BatchHeader, Cleaning, Dirtiness, KeyMap, Latest, ReadError, Segment, SegmentReader,
-    SegmentState,
+    BatchHeader, BlockReader, Cleaning, Dirtiness, KeyMap, Latest, ReadError, Segment,
+    SegmentReader, SegmentState,
 };
 use weir_tables::RowsLatest;
 
 use super::round::{Round, RoundError};
-use super::{BelievedTime, SegmentFiles, tidy};
-use crate::broker::Broker;
+use super::{BelievedTime, SegmentFiles, Sizes, tidy};
+use crate::clock::Clock;
 use crate::kafka::log_limit::LogLimit;
 use crate::kafka::produce::request::TopicRef;
+use crate::metrics::Metrics;
 use crate::partition::Partition;
+use crate::random::Random;
 use crate::shard::entry::PartitionId;
-use crate::tables::hub::TableHere;
-use crate::topic::{MAX_DECOMPRESSED_BYTES, TopicView};
+use crate::shard::host::{Partitions, ShardHost};
+use crate::space::Space;
+use crate::tables::hub::{TableHere, TableHub};
+use crate::topic::{MAX_DECOMPRESSED_BYTES, TopicView, TopicViews};
 
 /// Tombstones whose times differ by less than this part of `delete.retention.ms` get the later one, so
 /// that they lie in few segments.
@@ -38,11 +43,26 @@ const LONG_PAUSE: u32 = 4;
 static FAILED: LogLimit = LogLimit::new(10, Duration::from_secs(600));
 
 pub struct Compact {
-    broker: Arc<Broker>,
-    files: Arc<SegmentFiles>,
+    parts: CompactParts,
     time: BelievedTime,
     /// Of files that are there.
-    sizes: Mutex<HashMap<u64, u64>>,
+    sizes: Mutex<BTreeMap<u64, u64>>,
+}
+
+/// What compaction works on and with.
+pub struct CompactParts {
+    pub shards: Vec<Arc<ShardHost>>,
+    pub partitions: Arc<Partitions>,
+    pub topics: Arc<TopicViews>,
+    pub tables: Arc<TableHub>,
+    pub files: Arc<SegmentFiles>,
+    pub sizes: Sizes,
+    pub blocks: Arc<dyn BlockReader + Send + Sync>,
+    pub space: Arc<Space>,
+    pub metrics: Arc<Metrics>,
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+    pub stop: CancellationToken,
 }
 
 /// A partition that is to be compacted.
@@ -57,11 +77,10 @@ struct Due {
 }
 
 impl Compact {
-    pub fn new(broker: Arc<Broker>, files: Arc<SegmentFiles>) -> Compact {
+    pub fn new(parts: CompactParts) -> Compact {
         Compact {
-            time: BelievedTime::new(broker.clock.clone()),
-            broker,
-            files,
+            time: BelievedTime::new(parts.clock.clone()),
+            parts,
             sizes: Mutex::default(),
         }
     }
@@ -70,11 +89,16 @@ impl Compact {
     pub async fn run(self: Arc<Self>) {
         let mut at_once = false;
         loop {
-            let backoff = self.setting("log.cleaner.backoff.ms").max(1);
+            let backoff = self
+                .parts
+                .topics
+                .broker_size("log.cleaner.backoff.ms")
+                .max(1);
             let pause = if at_once { 0 } else { backoff };
             tokio::select! {
+                biased;
+                () = self.parts.stop.cancelled() => return,
                 () = tokio::time::sleep(Duration::from_millis(pause)) => {}
-                () = self.broker.stopping.cancelled() => return,
             }
             let this = self.clone();
             at_once = false;
@@ -89,27 +113,27 @@ impl Compact {
         }
     }
 
-    fn setting(&self, name: &'static str) -> u64 {
-        let state = self.broker.meta.read();
-        let value = self.broker.admin.layers(&state).broker_int(name);
-        u64::try_from(value).unwrap_or(0)
-    }
-
     /// Says whether there was more than fits into memory at a time. Blocks.
     fn round(&self) -> Result<bool, RoundError> {
         let Some(now_ms) = self.time.now_ms() else {
             return Ok(false);
         };
         let started = Instant::now();
-        let metrics = &self.broker.metrics.compaction;
+        let metrics = &self.parts.metrics.compaction;
         let pause = |worked| self.pause(worked);
-        let mut round = Round::new(&self.files, &*self.broker.blocks, metrics, &pause);
+        let mut round = Round::new(
+            &self.parts.files,
+            self.parts.sizes,
+            &*self.parts.blocks,
+            metrics,
+            &pause,
+        );
         let due = self.due(now_ms);
         let mut more = false;
         for due in &due {
             more |= contain(due.partition.id, self.clean(due, now_ms, &mut round))?;
         }
-        let busy: HashSet<PartitionId> = due.iter().map(|due| due.partition.id).collect();
+        let busy: BTreeSet<PartitionId> = due.iter().map(|due| due.partition.id).collect();
         self.tidy(&busy, &mut round)?;
         round.publish()?;
         if !due.is_empty() {
@@ -118,7 +142,7 @@ impl Compact {
                 .set(started.elapsed().as_secs_f64());
             metrics
                 .last_run_time
-                .set(self.broker.clock.now_ms() as f64 / 1e3);
+                .set(self.parts.clock.now_ms() as f64 / 1e3);
         }
         Ok(more)
     }
@@ -127,7 +151,7 @@ impl Compact {
     fn due(&self, now_ms: i64) -> Vec<Due> {
         let mut due = Vec::new();
         let mut max_ratio: f64 = 0.0;
-        if !self.enabled() {
+        if !self.parts.topics.broker_flag("log.cleaner.enable") {
             return due;
         }
         for partition in self.partitions() {
@@ -136,7 +160,7 @@ impl Compact {
                 continue;
             }
             let topic = TopicRef::Id(partition.id.topic);
-            let Some(view) = self.broker.topic_view(&topic) else {
+            let Some(view) = self.parts.topics.get(&topic) else {
                 continue;
             };
             if !view.settings.cleanup_compact {
@@ -150,27 +174,15 @@ impl Compact {
                 due.push(found);
             }
         }
-        self.broker
-            .metrics
-            .compaction
-            .max_dirty_ratio
-            .set(max_ratio);
+        self.parts.metrics.compaction.max_dirty_ratio.set(max_ratio);
         due.sort_by(|a, b| b.dirtiness.ratio().total_cmp(&a.dirtiness.ratio()));
         due
     }
 
-    fn enabled(&self) -> bool {
-        let state = self.broker.meta.read();
-        self.broker
-            .admin
-            .layers(&state)
-            .broker_flag("log.cleaner.enable")
-    }
-
     fn partitions(&self) -> impl Iterator<Item = Arc<Partition>> + use<> {
-        let shards = self.broker.shards.iter();
+        let shards = self.parts.shards.iter();
         let partitions: Vec<Vec<_>> = shards
-            .map(|shard| self.broker.partitions.of_shard(shard))
+            .map(|shard| self.parts.partitions.of_shard(shard))
             .collect();
         partitions.into_iter().flatten()
     }
@@ -189,7 +201,7 @@ impl Compact {
         let mut dirty = self.is_dirty(&view, &segments, &found, now_ms)?;
         let mut table = None;
         if view.topic.table.is_some() {
-            let here = self.broker.tables.get(partition.id.topic)?;
+            let here = self.parts.tables.get(partition.id.topic)?;
             if dirty {
                 found = dirtiness(flushed(&here, partition.id, segments[found.cleanable - 1])?);
                 dirty = self.is_dirty(&view, &segments, &found, now_ms)?;
@@ -236,7 +248,7 @@ impl Compact {
     }
 
     fn first_timestamp(&self, segment: &Segment) -> Result<Option<i64>, ReadError> {
-        let blocks = &*self.broker.blocks;
+        let blocks = &*self.parts.blocks;
         let helping = SegmentReader::open(segment, blocks)?.next(blocks)?;
         let first = helping
             .first()
@@ -306,17 +318,20 @@ impl Compact {
 
     /// The latest offsets of the keys of dirty segments, up to where there is room for them.
     fn keys(&self, dirty: &[Segment]) -> Result<KeyMap, RoundError> {
-        let max_bytes = self.setting("log.cleaner.dedupe.buffer.size");
+        let max_bytes = self
+            .parts
+            .topics
+            .broker_size("log.cleaner.dedupe.buffer.size");
         let from = dirty.first().map_or(0, |first| first.base_offset);
         let end = dirty.last().map_or(0, |last| last.last_offset + 1);
-        let random = &self.broker.random;
+        let random = &self.parts.random;
         let mut map = KeyMap::new(
             [random.next_u64(), random.next_u64()],
             usize::try_from(max_bytes).unwrap_or(usize::MAX),
             from,
             usize::try_from(end - from).unwrap_or(usize::MAX),
         );
-        let blocks = &*self.broker.blocks;
+        let blocks = &*self.parts.blocks;
         for segment in dirty {
             let mut reader = SegmentReader::open(segment, blocks)?;
             loop {
@@ -342,7 +357,7 @@ impl Compact {
     }
 
     /// Joins small segments, and empties files of which too much is dead.
-    fn tidy(&self, busy: &HashSet<PartitionId>, round: &mut Round<'_>) -> Result<(), RoundError> {
+    fn tidy(&self, busy: &BTreeSet<PartitionId>, round: &mut Round<'_>) -> Result<(), RoundError> {
         let dead = self.dead_files()?;
         for partition in self.partitions() {
             let runs: Vec<Vec<Segment>> = {
@@ -362,8 +377,8 @@ impl Compact {
     }
 
     /// Files of which more than half is named by nobody.
-    fn dead_files(&self) -> io::Result<HashSet<u64>> {
-        let mut live: HashMap<u64, u64> = HashMap::new();
+    fn dead_files(&self) -> io::Result<BTreeSet<u64>> {
+        let mut live: BTreeMap<u64, u64> = BTreeMap::new();
         for partition in self.partitions() {
             for segment in partition.log.read().segments().iter() {
                 *live.entry(segment.file).or_default() += segment.end() - segment.at;
@@ -371,11 +386,11 @@ impl Compact {
         }
         let mut sizes = self.sizes.lock();
         sizes.retain(|file, _| live.contains_key(file));
-        let mut dead = HashSet::new();
+        let mut dead = BTreeSet::new();
         for (file, live) in live {
             let size = match sizes.get(&file) {
                 Some(size) => *size,
-                None => match self.files.size(file) {
+                None => match self.parts.files.size(file) {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                     size => size?,
                 },
@@ -390,10 +405,10 @@ impl Compact {
 
     /// Leaves half of the time to others, and more while the write-ahead log needs the disk.
     fn pause(&self, worked: Duration) -> Result<(), RoundError> {
-        if self.broker.stopping.is_cancelled() {
+        if self.parts.stop.is_cancelled() {
             return Err(RoundError::Stopped);
         }
-        let usage = self.broker.space.usage();
+        let usage = self.parts.space.usage();
         let needed = usage.wal_bytes > usage.wal_budget_bytes / 2;
         let pause = if needed { worked * LONG_PAUSE } else { worked };
         Handle::current().block_on(tokio::time::sleep(pause));

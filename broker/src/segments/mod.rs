@@ -13,8 +13,29 @@ mod tidy;
 mod time;
 
 pub use blocks::Blocks;
-pub use compact::Compact;
+pub use compact::{Compact, CompactParts};
 pub use files::{FileWriter, SegmentFiles};
 pub use retention::Retention;
-pub use retire::{Parts, Retire, wait_below_bytes};
+pub use retire::{HeldByAll, Retire, RetireParts, wait_below_bytes};
 pub use time::BelievedTime;
+
+/// How large files become.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// A partition with so many bytes to be written gets a file of its own, so that its retention frees it.
+    pub own_file_bytes: u64,
+    /// A shared file of rewritten segments is finished at this size, and with it the segments in it come into use.
+    pub shared_file_bytes: u64,
+    /// Rewritten segments grow up to this size.
+    pub segment_bytes: u64,
+}
+
+impl Default for Sizes {
+    fn default() -> Sizes {
+        Sizes {
+            own_file_bytes: 16 << 20,
+            shared_file_bytes: 64 << 20,
+            segment_bytes: 256 << 20,
+        }
+    }
+}

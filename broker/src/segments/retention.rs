@@ -6,55 +6,50 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use super::BelievedTime;
-use crate::broker::Broker;
+use crate::clock::Clock;
 use crate::kafka::produce::request::TopicRef;
 use crate::partition::Partition;
 use crate::shard::entry::{Body, TrimItem};
-use crate::shard::host::ShardHost;
+use crate::shard::host::{Partitions, ShardHost};
+use crate::topic::TopicViews;
 
 const INTERVAL_SETTING: &str = "log.retention.check.interval.ms";
 /// Items per entry, so that many partitions do not make one huge entry.
 const ITEMS: usize = 10_000;
 
 pub struct Retention {
-    broker: Arc<Broker>,
-    time: BelievedTime,
+    pub shards: Vec<Arc<ShardHost>>,
+    pub partitions: Arc<Partitions>,
+    pub topics: Arc<TopicViews>,
+    pub clock: Arc<dyn Clock>,
+    pub stop: CancellationToken,
 }
 
 impl Retention {
-    pub fn new(broker: Arc<Broker>) -> Retention {
-        let time = BelievedTime::new(broker.clock.clone());
-        Retention { broker, time }
-    }
-
     /// Runs until the node stops.
     pub async fn run(self) {
+        let time = BelievedTime::new(self.clock.clone());
         loop {
-            let interval = {
-                let state = self.broker.meta.read();
-                self.broker
-                    .admin
-                    .layers(&state)
-                    .broker_int(INTERVAL_SETTING)
-            };
-            let interval = Duration::from_millis(u64::try_from(interval).unwrap_or(0).max(1));
+            let interval = Duration::from_millis(self.topics.broker_size(INTERVAL_SETTING).max(1));
             tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return,
                 () = tokio::time::sleep(interval) => {}
-                () = self.broker.stopping.cancelled() => return,
             }
-            for shard in &self.broker.shards {
-                self.trim(shard).await;
+            for shard in &self.shards {
+                self.trim(shard, time.now_ms()).await;
             }
         }
     }
 
-    async fn trim(&self, shard: &Arc<ShardHost>) {
+    async fn trim(&self, shard: &Arc<ShardHost>, now_ms: Option<i64>) {
         if !shard.leadership().open {
             return;
         }
-        let now_ms = self.time.now_ms();
-        let items = self.broker.partitions.of_shard(shard);
+        let items = self.partitions.of_shard(shard);
         let items = items
             .iter()
             .filter_map(|partition| self.item(partition, now_ms));
@@ -70,7 +65,7 @@ impl Retention {
 
     /// The trim of a partition with expired records.
     fn item(&self, partition: &Partition, now_ms: Option<i64>) -> Option<TrimItem> {
-        let view = self.broker.topic_view(&TopicRef::Id(partition.id.topic))?;
+        let view = self.topics.get(&TopicRef::Id(partition.id.topic))?;
         if !view.settings.cleanup_delete {
             return None;
         }

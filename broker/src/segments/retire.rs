@@ -2,7 +2,7 @@
 //!
 //! A round, in this order, so that a crash anywhere leaves every record in at least one place that the
 //! shards' snapshots and logs name:
-//! 1. the sealed files whose entries every shard has applied are chosen;
+//! 1. the sealed files whose entries every shard has applied, and every member of it holds, are chosen;
 //! 2. what partitions still keep of them is read, checked, written to segment files and synced;
 //! 3. the partitions' logs change over, so that readers find the segments (a reader that was about to
 //!    read the old place plans again);
@@ -20,7 +20,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_log::segment::{OWNER_LEN, Owner};
 use weir_log::{BlockReader, ReadError, ReadRequest, Segment, SegmentBuilder, SegmentFile};
+use weir_raft::Index;
 
+use super::Sizes;
 use super::files::{FileWriter, SegmentFiles};
 use crate::partition::Partition;
 use crate::shard::entry::PartitionId;
@@ -36,30 +38,33 @@ const BUSY_BYTES: u64 = 16 << 20;
 const SPELL_BYTES: u64 = 2 << 30;
 /// Files of the write-ahead log that one round takes at most.
 const MAX_FILES: u64 = 4;
-/// A partition with so many bytes in a round gets a file of its own, so that its retention frees it.
-const OWN_FILE_BYTES: u64 = 16 << 20;
 /// Bytes of records in memory at a time.
 const READ_BYTES: usize = 1 << 20;
 
-pub struct Parts {
+/// The last entry of a shard that every member is known to hold: nobody has to be sent it again.
+pub type HeldByAll = Arc<dyn Fn(&ShardHost) -> Option<Index> + Send + Sync>;
+
+pub struct RetireParts {
     pub raft: weir_raft::Node,
     pub shards: Vec<Arc<ShardHost>>,
     pub partitions: Arc<Partitions>,
     pub files: Arc<SegmentFiles>,
+    pub sizes: Sizes,
     pub blocks: Arc<dyn BlockReader + Send + Sync>,
+    pub held_by_all: HeldByAll,
     /// Sealed files that stay in the write-ahead log.
     pub keep_files: u64,
     /// While it takes less, records move only when little is written.
     pub wait_below_bytes: u64,
 }
 
-/// A limit for [`Parts::wait_below_bytes`]: a spell beside what is kept, within half of the budget.
+/// A limit for [`RetireParts::wait_below_bytes`]: a spell beside what is kept, within half of the budget.
 pub fn wait_below_bytes(kept_bytes: u64, budget_bytes: u64) -> u64 {
     (kept_bytes + SPELL_BYTES).min(budget_bytes / 2)
 }
 
 pub struct Retire {
-    parts: Parts,
+    parts: RetireParts,
     /// The segment files that partitions named at the start, and what they are known to hold.
     named: BTreeMap<u64, u64>,
     stop: CancellationToken,
@@ -89,7 +94,7 @@ struct Moved {
 impl Retire {
     /// Comes before everything that makes segment files: a number that partitions name is not given again,
     /// though its file may be lost.
-    pub fn new(parts: Parts, stop: CancellationToken) -> Retire {
+    pub fn new(parts: RetireParts, stop: CancellationToken) -> Retire {
         let mut retire = Retire {
             parts,
             named: BTreeMap::new(),
@@ -130,8 +135,9 @@ impl Retire {
                 }
             };
             tokio::select! {
-                () = tokio::time::sleep(pause) => {}
+                biased;
                 () = self.stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
             }
         }
     }
@@ -182,11 +188,13 @@ impl Retire {
         let (oldest, newest) = self.parts.raft.wal_files();
         let last = newest.checked_sub(1 + self.parts.keep_files)?;
         let last = last.min(oldest + MAX_FILES - 1);
-        let applied = self.parts.shards.iter().all(|shard| {
+        let is_done_with = |shard: &Arc<ShardHost>| {
             let raft = shard.raft();
-            raft.last_in_file(last) <= raft.applied()
-        });
-        (last >= oldest && applied).then_some(last)
+            let index = raft.last_in_file(last);
+            index <= raft.applied() && index <= (self.parts.held_by_all)(shard)
+        };
+        let done = last >= oldest && self.parts.shards.iter().all(is_done_with);
+        done.then_some(last)
     }
 
     /// Writes what lies in the files up to `last_file` to segment files. Blocks.
@@ -203,7 +211,7 @@ impl Retire {
             if bytes == 0 {
                 continue;
             }
-            let segment = if bytes >= OWN_FILE_BYTES {
+            let segment = if bytes >= self.parts.sizes.own_file_bytes {
                 let mut own = self.parts.files.create()?;
                 let segment = self.copy(&partition, last_file, &mut own)?;
                 // Only this task deletes files, so it need not hold this one.

@@ -12,17 +12,11 @@ use weir_log::{
     SegmentReader,
 };
 
+use super::Sizes;
 use super::files::{FileWriter, SegmentFiles};
 use super::retire::owner;
 use crate::metrics::Compaction;
 use crate::partition::Partition;
-
-/// New segments grow up to this size.
-const SEGMENT_BYTES: u64 = 256 << 20;
-/// A partition with so many bytes to read gets files of its own.
-const OWN_FILE_BYTES: u64 = 16 << 20;
-/// A shared file is finished at this size, and with it the segments in it come into use.
-const SHARED_FILE_BYTES: u64 = 64 << 20;
 
 #[derive(Debug, thiserror::Error)]
 pub enum RoundError {
@@ -49,6 +43,7 @@ impl RoundError {
 
 pub struct Round<'a> {
     pub files: &'a SegmentFiles,
+    pub sizes: Sizes,
     pub blocks: &'a (dyn BlockReader + Send + Sync),
     pub metrics: &'a Compaction,
     /// Leaves time to others, after so much work.
@@ -68,12 +63,14 @@ struct Change {
 impl<'a> Round<'a> {
     pub fn new(
         files: &'a SegmentFiles,
+        sizes: Sizes,
         blocks: &'a (dyn BlockReader + Send + Sync),
         metrics: &'a Compaction,
         pause: &'a dyn Fn(Duration) -> Result<(), RoundError>,
     ) -> Round<'a> {
         Round {
             files,
+            sizes,
             blocks,
             metrics,
             pause,
@@ -90,19 +87,19 @@ impl<'a> Round<'a> {
         mut cleaning: Option<&mut Cleaning<'_>>,
     ) -> Result<(), RoundError> {
         let bytes: u64 = old.iter().map(|segment| segment.bytes).sum();
-        if bytes < OWN_FILE_BYTES {
+        if bytes < self.sizes.own_file_bytes {
             let mut file = match self.shared.take() {
                 Some(file) => file,
                 None => self.files.create()?,
             };
             let written = self.write(partition, old, cleaning, &mut file);
-            let full = file.at() >= SHARED_FILE_BYTES;
+            let full = file.at() >= self.sizes.shared_file_bytes;
             self.shared = Some(file);
             self.waiting.push(written?);
             return if full { self.publish() } else { Ok(()) };
         }
         // One part after the other: an old tombstone must not go before what it deletes.
-        for old in parts(old) {
+        for old in parts(old, self.sizes.segment_bytes) {
             let mut file = self.files.create()?;
             let change = self.write(partition, old, cleaning.as_deref_mut(), &mut file)?;
             let unnamed = file.finish()?;
@@ -148,7 +145,12 @@ impl<'a> Round<'a> {
         file: &mut FileWriter,
     ) -> Result<Change, RoundError> {
         let log_start = partition.log_start_offset();
-        let mut rewrite = Rewrite::new(owner(partition.id), old, log_start, SEGMENT_BYTES);
+        let mut rewrite = Rewrite::new(
+            owner(partition.id),
+            old,
+            log_start,
+            self.sizes.segment_bytes,
+        );
         for segment in old {
             let mut reader = SegmentReader::open(segment, self.blocks)?;
             loop {
@@ -173,11 +175,11 @@ impl<'a> Round<'a> {
 }
 
 /// Parts of at most the size of one new segment, so that old files are freed one after the other.
-fn parts(segments: &[Segment]) -> Vec<&[Segment]> {
+fn parts(segments: &[Segment], segment_bytes: u64) -> Vec<&[Segment]> {
     let mut parts = Vec::new();
     let (mut start, mut bytes) = (0, 0);
     for (at, segment) in segments.iter().enumerate() {
-        if at > start && bytes + segment.bytes > SEGMENT_BYTES {
+        if at > start && bytes + segment.bytes > segment_bytes {
             parts.push(&segments[start..at]);
             (start, bytes) = (at, 0);
         }

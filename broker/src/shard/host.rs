@@ -162,12 +162,14 @@ impl Partitions {
         self.changed.send_modify(|ticks| *ticks += 1);
     }
 
+    /// In the order of their ids, so that what is made of them is the same on every run.
     pub fn of_shard(&self, shard: &ShardHost) -> Vec<Arc<Partition>> {
         let map = self.map.read();
-        map.values()
-            .filter(|p| p.shard.id == shard.id)
-            .cloned()
-            .collect()
+        let here = map.values().filter(|p| p.shard.id == shard.id);
+        let mut here: Vec<_> = here.cloned().collect();
+        drop(map);
+        here.sort_unstable_by_key(|partition| partition.id);
+        here
     }
 }
 

@@ -25,6 +25,7 @@ pub async fn run(shard: Arc<ShardHost>, partitions: Arc<Partitions>, meta: Arc<M
             tracing::debug!(shard = shard.id.0, %error, "reconciliation stopped");
         }
         let ended = tokio::select! {
+            biased;
             changed = metadata.changed() => changed.is_err(),
             changed = leadership.changed() => changed.is_err(),
         };
