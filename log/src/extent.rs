@@ -1,7 +1,6 @@
 //! Where a partition's batches lie on disk.
 
 use crate::batch::{BatchHeader, LeaderEpoch, Offset};
-use std::collections::VecDeque;
 
 /// Extents are merged up to this size, so that reading one record never costs a big read.
 const MERGED_MAX_BYTES: u32 = 64 * 1024;
@@ -43,68 +42,158 @@ impl Extent {
     }
 }
 
-/// An extent as it is kept: a partition may have very many.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stored {
-    base_offset: Offset,
-    max_timestamp: i64,
-    /// The highest `max_timestamp` of this and all extents before it, so that it never falls.
-    running_max_timestamp: i64,
-    file: u64,
+/// Extents of a page at most: what is dropped is given back page by page, and no page is slow to search. Few in
+/// tests, so that these see many pages.
+const PAGE_SLOTS: usize = if cfg!(test) { 8 } else { 1024 };
+
+/// An extent as it is kept, beside what all of its page have in common: a partition may have very many.
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    /// From the page's `base_offset`.
+    last_offset_delta: u32,
+    /// From the page's `base_timestamp`.
+    timestamp_delta: i32,
     offset: u32,
     len: u32,
-    last_offset_delta: u32,
-    leader_epoch: LeaderEpoch,
 }
 
-const _: () = assert!(size_of::<Stored>() == 48);
+const _: () = assert!(size_of::<Slot>() == 16);
 
-impl Stored {
-    fn last_offset(&self) -> Offset {
-        self.base_offset + Offset::from(self.last_offset_delta)
+/// Consecutive extents of one file and one leader epoch.
+#[derive(Debug, Clone)]
+struct Page {
+    // Invariant: `first` < slots.len() <= PAGE_SLOTS.
+    /// Where slot 0 starts; each other one starts where the one before it ends.
+    base_offset: Offset,
+    base_timestamp: i64,
+    /// At least the highest `max_timestamp` of its extents; it may stem from one that is gone.
+    max_timestamp: i64,
+    /// The highest `max_timestamp` of this and all pages before it, so that it never falls.
+    running_max_timestamp: i64,
+    file: u64,
+    leader_epoch: LeaderEpoch,
+    /// Slots before this one are gone.
+    first: u32,
+    slots: Vec<Slot>,
+}
+
+impl Page {
+    fn new(extent: &Extent, running_max_timestamp: i64) -> Page {
+        let mut page = Page {
+            base_offset: extent.base_offset,
+            base_timestamp: extent.max_timestamp,
+            max_timestamp: extent.max_timestamp,
+            running_max_timestamp: running_max_timestamp.max(extent.max_timestamp),
+            file: extent.pos.file,
+            leader_epoch: extent.leader_epoch,
+            first: 0,
+            slots: Vec::new(),
+        };
+        let slot = page.slot(extent);
+        // Many partitions have one extent.
+        page.slots.reserve_exact(1);
+        page.slots
+            .push(slot.expect("an extent spans fewer than 2^32 offsets"));
+        page
     }
 
-    fn extent(&self) -> Extent {
+    /// The extent as a slot of this page; `None` where it belongs into another one.
+    fn slot(&self, extent: &Extent) -> Option<Slot> {
+        if extent.pos.file != self.file || extent.leader_epoch != self.leader_epoch {
+            return None;
+        }
+        let last_offset_delta = extent.last_offset - self.base_offset;
+        let timestamp_delta = extent.max_timestamp.checked_sub(self.base_timestamp)?;
+        Some(Slot {
+            last_offset_delta: u32::try_from(last_offset_delta).ok()?,
+            timestamp_delta: i32::try_from(timestamp_delta).ok()?,
+            offset: extent.pos.offset,
+            len: extent.len,
+        })
+    }
+
+    /// Takes in the extent that follows the last one, as far as it belongs here.
+    fn push(&mut self, extent: &Extent) -> bool {
+        let Some(slot) = self.slot(extent) else {
+            return false;
+        };
+        let last = self.slots.last_mut().expect("a page has slots");
+        if let Some(len) = last.joint_len(&slot) {
+            last.last_offset_delta = slot.last_offset_delta;
+            last.timestamp_delta = last.timestamp_delta.max(slot.timestamp_delta);
+            last.len = len;
+        } else if self.slots.len() < PAGE_SLOTS {
+            self.slots.push(slot);
+        } else {
+            return false;
+        }
+        self.max_timestamp = self.max_timestamp.max(extent.max_timestamp);
+        self.running_max_timestamp = self.running_max_timestamp.max(extent.max_timestamp);
+        true
+    }
+
+    fn last_offset(&self) -> Offset {
+        let last = self.slots.last().expect("a page has slots");
+        self.base_offset + Offset::from(last.last_offset_delta)
+    }
+
+    /// The slots that end at or above `offset`.
+    fn slots_from(&self, offset: Offset) -> std::ops::Range<usize> {
+        let below = |slot: &Slot| self.base_offset + Offset::from(slot.last_offset_delta) < offset;
+        let at = self.slots.partition_point(below);
+        at.max(self.first as usize)..self.slots.len()
+    }
+
+    fn extent(&self, at: usize) -> Extent {
+        let slot = self.slots[at];
+        let start = match at.checked_sub(1) {
+            Some(before) => Offset::from(self.slots[before].last_offset_delta) + 1,
+            None => 0,
+        };
         Extent {
-            base_offset: self.base_offset,
-            last_offset: self.last_offset(),
-            max_timestamp: self.max_timestamp,
+            base_offset: self.base_offset + start,
+            last_offset: self.base_offset + Offset::from(slot.last_offset_delta),
+            max_timestamp: self.base_timestamp + i64::from(slot.timestamp_delta),
             pos: Pos {
                 file: self.file,
-                offset: self.offset,
+                offset: slot.offset,
             },
-            len: self.len,
+            len: slot.len,
             leader_epoch: self.leader_epoch,
         }
     }
 
-    /// Takes `next` in when it continues this one on disk and the two are small.
-    fn merge(&mut self, next: &Extent) -> bool {
-        let joint_len = self.len.checked_add(next.len);
-        let continues = next.pos.file == self.file
-            && self.offset.checked_add(self.len) == Some(next.pos.offset)
-            && next.leader_epoch == self.leader_epoch;
-        let (true, Some(len @ ..=MERGED_MAX_BYTES)) = (continues, joint_len) else {
-            return false;
-        };
-        let Ok(last_offset_delta) = u32::try_from(next.last_offset - self.base_offset) else {
-            return false;
-        };
-        self.len = len;
-        self.last_offset_delta = last_offset_delta;
-        self.max_timestamp = self.max_timestamp.max(next.max_timestamp);
-        self.running_max_timestamp = self.running_max_timestamp.max(next.max_timestamp);
-        true
+    fn iter(&self) -> impl DoubleEndedIterator<Item = Extent> {
+        (self.first as usize..self.slots.len()).map(|at| self.extent(at))
+    }
+}
+
+impl Slot {
+    /// The length of both as one, when `next` continues this one on disk and the two are small.
+    fn joint_len(&self, next: &Slot) -> Option<u32> {
+        let continues = self.offset.checked_add(self.len) == Some(next.offset);
+        let len = self.len.checked_add(next.len)?;
+        (continues && len <= MERGED_MAX_BYTES).then_some(len)
     }
 }
 
 /// A partition's extents, sorted by offset and without holes between them.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Extents {
-    // Invariant: each starts at the offset after the last one's end; `bytes` is the sum of their lengths.
-    stored: VecDeque<Stored>,
+    // Invariant: each extent starts at the offset after the last one's end; `bytes` is the sum of their
+    // lengths, `slot_capacity` that of the pages' room.
+    pages: Vec<Page>,
     bytes: u64,
+    slot_capacity: usize,
 }
+
+impl PartialEq for Extents {
+    fn eq(&self, other: &Extents) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Extents {}
 
 impl Extents {
     /// Adds the extent that follows the last one.
@@ -113,74 +202,84 @@ impl Extents {
     pub(crate) fn push(&mut self, extent: &Extent) {
         self.bytes += u64::from(extent.len);
         let mut running_max_timestamp = extent.max_timestamp;
-        if let Some(last) = self.stored.back_mut() {
+        if let Some(last) = self.pages.last_mut() {
             let follows = last.last_offset() + 1;
             assert_eq!(extent.base_offset, follows, "extents are consecutive");
-            if last.merge(extent) {
+            let before = last.slots.capacity();
+            let taken = last.push(extent);
+            if !taken {
+                last.slots.shrink_to_fit();
+            }
+            self.slot_capacity = self.slot_capacity + last.slots.capacity() - before;
+            if taken {
                 return;
             }
-            running_max_timestamp = running_max_timestamp.max(last.running_max_timestamp);
+            running_max_timestamp = last.running_max_timestamp;
+        } else {
+            self.pages.reserve_exact(1);
         }
-        self.stored.push_back(Stored {
-            base_offset: extent.base_offset,
-            max_timestamp: extent.max_timestamp,
-            running_max_timestamp,
-            file: extent.pos.file,
-            offset: extent.pos.offset,
-            len: extent.len,
-            last_offset_delta: u32::try_from(extent.last_offset - extent.base_offset)
-                .expect("an extent spans fewer than 2^32 offsets"),
-            leader_epoch: extent.leader_epoch,
-        });
+        let page = Page::new(extent, running_max_timestamp);
+        self.slot_capacity += page.slots.capacity();
+        self.pages.push(page);
     }
 
     /// Drops the extents that lie below `offset` as a whole.
     pub(crate) fn drop_below(&mut self, offset: Offset) {
-        while let Some(first) = self.stored.front()
-            && first.last_offset() < offset
-        {
-            self.bytes -= u64::from(first.len);
-            self.stored.pop_front();
+        let gone = self
+            .pages
+            .partition_point(|page| page.last_offset() < offset);
+        for page in self.pages.drain(..gone) {
+            self.bytes -= page.iter().map(|extent| u64::from(extent.len)).sum::<u64>();
+            self.slot_capacity -= page.slots.capacity();
         }
-        // A trimmed partition gives its memory back, a busy one does not reallocate on each trim.
-        if self.stored.capacity() > 16 && self.stored.len() < self.stored.capacity() / 4 {
-            self.stored.shrink_to(self.stored.len() * 2);
+        if let Some(page) = self.pages.first_mut() {
+            let kept = page.slots_from(offset).start;
+            let slots = &page.slots[page.first as usize..kept];
+            self.bytes -= slots.iter().map(|slot| u64::from(slot.len)).sum::<u64>();
+            page.first = kept as u32;
+        }
+        // An idle partition gives its memory back, a busy one does not reallocate on each trim.
+        if self.pages.is_empty() {
+            self.pages = Vec::new();
+        } else if self.pages.capacity() > 16 && self.pages.len() < self.pages.capacity() / 4 {
+            self.pages.shrink_to(self.pages.len() * 2);
         }
     }
 
     /// The extents from the one that contains `offset` on.
     pub fn starting_with(&self, offset: Offset) -> impl Iterator<Item = Extent> {
         let at = self
-            .stored
-            .partition_point(|extent| extent.last_offset() < offset);
-        self.stored.range(at..).map(Stored::extent)
+            .pages
+            .partition_point(|page| page.last_offset() < offset);
+        let pages = self.pages[at..].iter();
+        pages.flat_map(move |page| page.slots_from(offset).map(|at| page.extent(at)))
     }
 
     /// The first extent that reaches `from` and has a timestamp of at least `timestamp`.
     pub fn first_with_timestamp(&self, timestamp: i64, from: Offset) -> Option<Extent> {
         let by_time = self
-            .stored
-            .partition_point(|extent| extent.running_max_timestamp < timestamp);
-        let by_offset = self
-            .stored
-            .partition_point(|extent| extent.last_offset() < from);
-        // The running maximum may stem from an extent that is gone, so each one's own decides.
-        self.stored
-            .range(by_time.max(by_offset)..)
+            .pages
+            .partition_point(|page| page.running_max_timestamp < timestamp);
+        let by_offset = self.pages.partition_point(|page| page.last_offset() < from);
+        // A maximum may stem from an extent that is gone, so each one's own decides.
+        let pages = self.pages[by_time.max(by_offset)..].iter();
+        pages
+            .filter(|page| page.max_timestamp >= timestamp)
+            .flat_map(|page| page.slots_from(from).map(|at| page.extent(at)))
             .find(|extent| extent.max_timestamp >= timestamp)
-            .map(Stored::extent)
     }
 
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = Extent> + DoubleEndedIterator {
-        self.stored.iter().map(Stored::extent)
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = Extent> {
+        self.pages.iter().flat_map(Page::iter)
     }
 
     pub fn len(&self) -> usize {
-        self.stored.len()
+        let of_page = |page: &Page| page.slots.len() - page.first as usize;
+        self.pages.iter().map(of_page).sum()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.stored.is_empty()
+        self.pages.is_empty()
     }
 
     /// Sum of the extents' lengths.
@@ -190,7 +289,7 @@ impl Extents {
 
     /// Memory held beside the struct itself.
     pub fn heap_bytes(&self) -> usize {
-        self.stored.capacity() * size_of::<Stored>()
+        self.pages.capacity() * size_of::<Page>() + self.slot_capacity * size_of::<Slot>()
     }
 }
 
@@ -264,28 +363,81 @@ mod tests {
         assert_eq!((all.len(), all.bytes()), (0, 0));
     }
 
+    #[test]
+    fn what_one_partition_of_many_holds_is_small_and_goes_with_its_last_extent() {
+        let mut all = extents(&[extent(0, 10, 0, 0, 100)]);
+        assert_eq!(all.heap_bytes(), size_of::<Page>() + size_of::<Slot>());
+        all.push(&extent(10, 10, 0, 200, 100));
+        all.drop_below(20);
+        assert_eq!((all.is_empty(), all.heap_bytes()), (true, 0));
+    }
+
+    #[derive(Debug, Clone)]
+    struct Shape {
+        count: i64,
+        timestamp: i64,
+        gap: u32,
+        new_epoch: bool,
+    }
+
+    fn shape() -> impl Strategy<Value = Shape> {
+        // Some are too far apart for one page.
+        let timestamp = prop_oneof![9 => 0i64..50, 1 => Just(1 << 40)];
+        let new_epoch = prop::bool::weighted(0.1);
+        (1i64..5, timestamp, 0u32..3, new_epoch).prop_map(|(count, timestamp, gap, new_epoch)| {
+            Shape {
+                count,
+                timestamp,
+                gap,
+                new_epoch,
+            }
+        })
+    }
+
     proptest! {
         #[test]
         fn lookups_agree_with_a_scan(
-            shapes in prop::collection::vec((1i64..5, 0i64..50, 0u32..3), 1..40),
-            dropped in 0i64..60,
+            shapes in prop::collection::vec(shape(), 1..60),
+            dropped in prop::collection::vec(0i64..90, 1..4),
             offset in 0i64..200,
-            timestamp in 0i64..55,
+            timestamp in prop_oneof![0i64..55, Just(1 << 39)],
         ) {
             let mut all = Extents::default();
-            let (mut base, mut place) = (0, 0);
-            for (count, max_timestamp, gap) in shapes {
-                all.push(&extent(base, count, max_timestamp, place + gap, 61));
+            let mut model: Vec<Extent> = Vec::new();
+            let (mut base, mut place, mut leader_epoch) = (0, 0, 1);
+            for Shape { count, timestamp, gap, new_epoch } in shapes {
+                leader_epoch += i32::from(new_epoch);
+                let next = Extent { leader_epoch, ..extent(base, count, timestamp, place + gap, 61) };
+                all.push(&next);
+                match model.last_mut() {
+                    Some(last) if gap == 0 && !new_epoch && joins(last, &next) => {
+                        last.len += next.len;
+                        last.last_offset = next.last_offset;
+                        last.max_timestamp = last.max_timestamp.max(next.max_timestamp);
+                    }
+                    _ => model.push(next),
+                }
                 base += count;
                 place += gap + 61;
             }
-            all.drop_below(dropped.min(base));
-            let listed: Vec<_> = all.iter().collect();
-            prop_assert_eq!(all.bytes(), listed.iter().map(|e| u64::from(e.len)).sum::<u64>());
-            let reaching = listed.iter().copied().filter(|e| e.last_offset >= offset);
+            for below in dropped {
+                all.drop_below(below);
+                model.retain(|extent| extent.last_offset >= below);
+                let pages = all.pages.iter();
+                prop_assert_eq!(all.slot_capacity, pages.map(|page| page.slots.capacity()).sum::<usize>());
+                prop_assert_eq!(all.iter().collect::<Vec<_>>(), model.clone());
+                prop_assert_eq!(all.len(), model.len());
+            }
+            prop_assert_eq!(all.bytes(), model.iter().map(|e| u64::from(e.len)).sum::<u64>());
+            let reaching = model.iter().copied().filter(|e| e.last_offset >= offset);
             prop_assert_eq!(all.starting_with(offset).collect::<Vec<_>>(), reaching.clone().collect::<Vec<_>>());
             let timely = reaching.into_iter().find(|e| e.max_timestamp >= timestamp);
             prop_assert_eq!(all.first_with_timestamp(timestamp, offset), timely);
         }
+    }
+
+    /// Whether extents that touch become one: their times have to fit a page.
+    fn joins(last: &Extent, next: &Extent) -> bool {
+        (next.max_timestamp - last.max_timestamp).abs() < 1 << 20
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! offset  size  field
 //! 0       1     kind       u8 = 0x01 (0x00 reserved)
-//! 1       1     version    u8 = 0x03 (0x00 reserved; 0x01 had no segments, 0x02 no state)
+//! 1       1     version    u8 = 0x04 (0x00 reserved; 0x01 had no segments, 0x02 no state, 0x03 whole extents)
 //! 2       4     length     u32, bytes of the body
 //! 6       4     crc        u32, CRC-32C over bytes 0..6 and the body
 //! 10      n     body
@@ -16,9 +16,11 @@
 //!            blocks u32, index_crc u32, state i64; see `segment`
 //! state:     least i64 = dirty, greatest i64 = clean without tombstones, else clean with tombstones that are
 //!            kept until this time in ms
-//! extent:    base_offset i64, last_offset i64, max_timestamp i64, file u64, offset u32, len u32,
-//!            leader_epoch i32
+//! run:       base_offset i64, base_timestamp i64, file u64, leader_epoch i32, count u32, its extents: those that
+//!            follow each other in one file and epoch, as far as the differences fit
+//! extent:    last offset u32, from base_offset; max_timestamp i32, from base_timestamp; offset u32; len u32
 //! ```
+//! The last list is that of the runs.
 
 use crate::batch::Offset;
 use crate::epochs::{EpochStart, Epochs};
@@ -29,9 +31,10 @@ use crate::segment::{Segment, SegmentState, Segments};
 use bytes::{Buf, BufMut, TryGetError};
 
 const KIND: u8 = 1;
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 const HEADER_LEN: usize = 10;
 const CRC_AT: usize = 6;
+const EXTENT_LEN: usize = 16;
 const DIRTY: i64 = i64::MIN;
 const CLEAN: i64 = i64::MAX;
 
@@ -40,7 +43,7 @@ const CLEAN: i64 = i64::MAX;
 pub enum FormatError {
     #[error("partition state is cut off")]
     Truncated,
-    #[error("partition state has kind {kind} and version {version}, 1 and 3 are known")]
+    #[error("partition state has kind {kind} and version {version}, 1 and 4 are known")]
     Unknown { kind: u8, version: u8 },
     #[error("partition state carries crc {stored:#010x}, its bytes have {computed:#010x}")]
     CrcMismatch { stored: u32, computed: u32 },
@@ -145,16 +148,58 @@ fn put_body(log: &PartitionLog, out: &mut Vec<u8>) {
         });
     }
 
-    out.put_u32(count(log.extents().len()));
-    for extent in log.extents().iter() {
-        out.put_i64(extent.base_offset);
-        out.put_i64(extent.last_offset);
-        out.put_i64(extent.max_timestamp);
-        out.put_u64(extent.pos.file);
+    put_extents(log.extents(), out);
+}
+
+fn put_extents(extents: &Extents, out: &mut Vec<u8>) {
+    out.reserve(extents.len() * EXTENT_LEN);
+    let runs_at = out.len();
+    out.put_u32(0);
+    let mut runs = 0;
+    // The first extent of the run that is being written, where its count is, and its count.
+    let mut run: Option<(Extent, usize, u32)> = None;
+    for extent in extents.iter() {
+        let in_run = run
+            .as_mut()
+            .and_then(|(first, at, count)| Some((deltas(first, &extent)?, at, count)));
+        let (last_offset, timestamp) = match in_run {
+            Some((deltas, at, count)) => {
+                *count += 1;
+                set_count(out, *at, *count);
+                deltas
+            }
+            None => {
+                runs += 1;
+                out.put_i64(extent.base_offset);
+                out.put_i64(extent.max_timestamp);
+                out.put_u64(extent.pos.file);
+                out.put_i32(extent.leader_epoch);
+                run = Some((extent, out.len(), 1));
+                out.put_u32(1);
+                deltas(&extent, &extent).expect("an extent spans fewer than 2^32 offsets")
+            }
+        };
+        out.put_u32(last_offset);
+        out.put_i32(timestamp);
         out.put_u32(extent.pos.offset);
         out.put_u32(extent.len);
-        out.put_i32(extent.leader_epoch);
     }
+    set_count(out, runs_at, runs);
+}
+
+/// The last offset and the timestamp of an extent, from the offset and the timestamp of the run that `first`
+/// begins; `None` where the extent is not of that run.
+fn deltas(first: &Extent, extent: &Extent) -> Option<(u32, i32)> {
+    if (extent.pos.file, extent.leader_epoch) != (first.pos.file, first.leader_epoch) {
+        return None;
+    }
+    let last_offset = extent.last_offset - first.base_offset;
+    let timestamp = extent.max_timestamp.checked_sub(first.max_timestamp)?;
+    Some((last_offset.try_into().ok()?, timestamp.try_into().ok()?))
+}
+
+fn set_count(out: &mut [u8], at: usize, count: u32) {
+    out[at..at + 4].copy_from_slice(&count.to_be_bytes());
 }
 
 fn take_body(body: &mut &[u8]) -> Result<PartitionLog, FormatError> {
@@ -240,25 +285,39 @@ fn take_extents(body: &mut &[u8]) -> Result<Extents, FormatError> {
     let mut extents = Extents::default();
     let mut follows: Option<Offset> = None;
     for _ in 0..body.try_get_u32()? {
-        let extent = Extent {
-            base_offset: body.try_get_i64()?,
-            last_offset: body.try_get_i64()?,
-            max_timestamp: body.try_get_i64()?,
-            pos: Pos {
-                file: body.try_get_u64()?,
-                offset: body.try_get_u32()?,
-            },
-            len: body.try_get_u32()?,
-            leader_epoch: body.try_get_i32()?,
-        };
-        let span = extent.last_offset.checked_sub(extent.base_offset);
-        let sound = span.is_some_and(|span| (0..=i64::from(u32::MAX)).contains(&span))
-            && follows.is_none_or(|follows| extent.base_offset == follows);
-        follows = extent.last_offset.checked_add(1);
-        if !sound || follows.is_none() {
+        let base_offset = body.try_get_i64()?;
+        let base_timestamp = body.try_get_i64()?;
+        let file = body.try_get_u64()?;
+        let leader_epoch = body.try_get_i32()?;
+        let mut next = base_offset;
+        if follows.is_some_and(|follows| base_offset != follows) {
             return Err(FormatError::Inconsistent("extents are not consecutive"));
         }
-        extents.push(&extent);
+        for _ in 0..body.try_get_u32()? {
+            let last_offset = base_offset.checked_add(i64::from(body.try_get_u32()?));
+            let max_timestamp = base_timestamp.checked_add(i64::from(body.try_get_i32()?));
+            let pos = Pos {
+                file,
+                offset: body.try_get_u32()?,
+            };
+            let len = body.try_get_u32()?;
+            let (Some(last_offset), Some(max_timestamp)) = (last_offset, max_timestamp) else {
+                return Err(FormatError::Inconsistent("extents run over"));
+            };
+            if last_offset < next || last_offset == Offset::MAX {
+                return Err(FormatError::Inconsistent("extents are not consecutive"));
+            }
+            extents.push(&Extent {
+                base_offset: next,
+                last_offset,
+                max_timestamp,
+                pos,
+                len,
+                leader_epoch,
+            });
+            next = last_offset + 1;
+        }
+        follows = Some(next);
     }
     Ok(extents)
 }

@@ -60,9 +60,9 @@ fn golden_bytes() {
     append(&mut log, 3, Some((17, 4)), 256, at);
     #[rustfmt::skip]
     let expected = [
-        1, 3, // kind, version
-        0, 0, 0, 195, // length
-        0x6d, 0x80, 0x07, 0xf3, // crc
+        1, 4, // kind, version
+        0, 0, 0, 199, // length
+        0x1a, 0x14, 0x67, 0xed, // crc
         0, 0, 0, 0, 0, 0, 0, 5, // log_start_offset
         0, 0, 0, 0, 0, 0, 0, 7, // next_offset
         0, 0, 0, 1, // epochs
@@ -85,14 +85,16 @@ fn golden_bytes() {
         0, 0, 0, 1, // blocks
         0, 0, 0xab, 0xcd, // index_crc
         0, 0, 0, 0, 0, 0, 1, 2, // state
-        0, 0, 0, 1, // extents
+        0, 0, 0, 1, // runs
         0, 0, 0, 0, 0, 0, 0, 6, // base_offset
-        0, 0, 0, 0, 0, 0, 0, 6, // last_offset
-        0, 0, 0, 0, 0, 0, 0x04, 0x2c, // max_timestamp
+        0, 0, 0, 0, 0, 0, 0x04, 0x2c, // base_timestamp
         0, 0, 0, 0, 0, 0, 0, 9, // file
+        0, 0, 0, 3, // leader_epoch
+        0, 0, 0, 1, // extents
+        0, 0, 0, 0, // last offset
+        0, 0, 0, 0, // max_timestamp
         0, 0, 1, 0x44, // offset
         0, 0, 0, 68, // len
-        0, 0, 0, 3, // leader_epoch
     ];
     assert_eq!(encoded(&log), expected);
     assert_eq!(decode(&mut expected.as_slice()), Ok(log));
@@ -113,7 +115,7 @@ fn states_stand_one_after_the_other() {
 #[test]
 fn reserved_and_unknown_versions_are_refused() {
     let good = encoded(&PartitionLog::new());
-    for (kind, version) in [(0, 3), (1, 0), (1, 1), (1, 2), (1, 4), (2, 3)] {
+    for (kind, version) in [(0, 4), (1, 0), (1, 1), (1, 2), (1, 3), (1, 5), (2, 4)] {
         let mut bad = good.clone();
         (bad[0], bad[1]) = (kind, version);
         let refused = decode(&mut bad.as_slice());
