@@ -18,8 +18,12 @@ use std::sync::Arc;
 /// Extents this close on disk are read as one: a few bytes too many are cheaper than another call.
 const MAX_GAP_BYTES: u32 = 4096;
 
-/// Neighbouring blocks of a segment are read as one up to this size.
+/// Neighbouring extents, or blocks of a segment, are read as one up to this size.
 const READ_BYTES: usize = 1 << 20;
+
+/// Pieces that are smaller than this on average are copied out of what was read: else each would keep all of that in
+/// memory, with what lies between them, until its reader has it.
+const COPIED_BELOW_BYTES: usize = 16 << 10;
 
 /// Reads bytes that were written to the write-ahead log or to segment files.
 pub trait BlockReader {
@@ -288,7 +292,8 @@ impl DiskRun {
         if next.pos.file != self.pos.file || gap > MAX_GAP_BYTES {
             return None;
         }
-        self.len.checked_add(gap)?.checked_add(next.len)
+        let len = self.len.checked_add(gap)?.checked_add(next.len)?;
+        (len as usize <= READ_BYTES).then_some(len)
     }
 
     fn read_into(&self, reader: &dyn BlockReader, gather: &mut Gather) -> Result<(), ReadError> {
@@ -296,24 +301,45 @@ impl DiskRun {
         let bytes = reader
             .read(pos, len)
             .map_err(|source| ReadError::Io { pos, len, source })?;
+        let mut runs = Vec::with_capacity(self.extents.len());
         for extent in &self.extents {
-            let corrupt = |source| ReadError::Corrupt {
-                pos: extent.pos,
-                base_offset: extent.base_offset,
-                source,
-            };
             if bytes.len() != len {
                 let (expected, found) = (len, bytes.len());
-                return Err(corrupt(Damage::Length { expected, found }));
+                return Err(corrupt(extent, Damage::Length { expected, found }));
             }
             let start = (extent.pos.offset - pos.offset) as usize;
             let run = bytes.slice(start..start + extent.len as usize);
-            check(&run, extent).map_err(corrupt)?;
-            gather
-                .take(&run, extent.base_offset, extent.last_offset)
-                .map_err(|error| corrupt(error.into()))?;
+            check(&run, extent).map_err(|source| corrupt(extent, source))?;
+            runs.push(run);
         }
-        Ok(())
+        drop(bytes);
+        self.offer(runs, gather)
+    }
+
+    /// Has the batches of the extents taken, which are checked.
+    fn offer(&self, runs: Vec<Bytes>, gather: &mut Gather) -> Result<(), ReadError> {
+        let mut offer = |run: &Bytes, first: &Extent, last: &Extent| {
+            let taken = gather.take(run, first.base_offset, last.last_offset);
+            taken.map_err(|error| corrupt(first, error.into()))
+        };
+        let wanted: usize = runs.iter().map(Bytes::len).sum();
+        if let [first, .., last] = &self.extents[..]
+            && wanted < COPIED_BELOW_BYTES * runs.len()
+        {
+            let copied = Bytes::from(runs.concat());
+            drop(runs);
+            return offer(&copied, first, last);
+        }
+        let mut each = runs.iter().zip(&self.extents);
+        each.try_for_each(|(run, extent)| offer(run, extent, extent))
+    }
+}
+
+fn corrupt(extent: &Extent, source: Damage) -> ReadError {
+    ReadError::Corrupt {
+        pos: extent.pos,
+        base_offset: extent.base_offset,
+        source,
     }
 }
 

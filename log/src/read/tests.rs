@@ -198,10 +198,39 @@ fn neighbours_on_disk_are_one_call() {
         fixture.append(1, gap, vec![of(1)]);
     }
     fixture.append(2, 0, vec![of(1)]);
-    assert_eq!(fixture.read(&from(0)).unwrap().len(), 5);
+    let read = fixture.read(&from(0)).unwrap();
+    assert_eq!(base_offsets(&read), [0, 1, 2, 3, 4]);
     let len = of(1).len();
     let lens: Vec<_> = fixture.disk.reads.borrow().iter().map(|r| r.1).collect();
     assert_eq!(lens, [3 * len + 2 * gap, len, len]);
+    // The three small ones do not keep what lies between them.
+    let lens: Vec<_> = read.iter().map(Bytes::len).collect();
+    assert_eq!(lens, [3 * len, len, len]);
+}
+
+#[test]
+fn what_is_read_at_once_is_bounded_however_many_small_neighbours_there_are() {
+    let mut fixture = Fixture::new(0, 0);
+    let (gap, count) = (MAX_GAP_BYTES as usize, 600);
+    for _ in 0..count {
+        fixture.append(1, gap, vec![of(1)]);
+    }
+    let read = fixture.read(&from(0)).unwrap();
+    assert_eq!(base_offsets(&read), (0..count).collect::<Vec<_>>());
+    let reads = fixture.disk.reads.borrow();
+    assert_eq!(reads.len(), 3);
+    assert!(reads.iter().all(|(_, len)| *len <= READ_BYTES));
+    assert_eq!(read.len(), 3);
+}
+
+#[test]
+fn large_neighbours_are_not_copied() {
+    let mut fixture = Fixture::new(0, 0);
+    for _ in 0..2 {
+        fixture.append(1, 9, vec![of(COPIED_BELOW_BYTES / 10)]);
+    }
+    assert_eq!(fixture.read(&from(0)).unwrap().len(), 2);
+    assert_eq!(fixture.disk.reads.borrow().len(), 1);
 }
 
 #[test]
@@ -300,7 +329,7 @@ proptest! {
     #[test]
     fn a_read_is_what_was_appended(
         entries in prop::collection::vec(entry(), 1..20),
-        budget in 0usize..2000,
+        budget in 0usize..4000,
         trimmed in 0i64..30,
         (early, late, retired) in (0u64..20, 0u64..20, any::<bool>()),
         (start, limit) in (0i64..60, 0i64..60),
