@@ -119,6 +119,12 @@ impl LogIndex {
         self.runs.iter().map(|run| run.file).min()
     }
 
+    /// Memory held beside the struct itself.
+    pub fn heap_bytes(&self) -> usize {
+        let slots: usize = self.runs.iter().map(|run| run.slots.capacity()).sum();
+        self.runs.capacity() * size_of::<Run>() + slots * size_of::<Slot>()
+    }
+
     /// The last entry in `file` or before it.
     pub fn last_in_file(&self, file: u64) -> Option<Index> {
         let run = self.runs.iter().rfind(|run| run.file <= file)?;

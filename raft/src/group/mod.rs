@@ -202,6 +202,11 @@ impl Group {
         look(&self.log.lock())
     }
 
+    /// Memory that the places of its entries take.
+    pub fn index_bytes(&self) -> usize {
+        self.log.lock().index.heap_bytes()
+    }
+
     /// Where an entry ends in the WAL.
     fn end_of(&self, index: u64) -> Option<WalPos> {
         let located = self.log.lock().index.get(index)?;

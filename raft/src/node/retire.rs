@@ -14,6 +14,12 @@ impl Node {
         (wal.oldest_file(), wal.newest_file())
     }
 
+    /// Has the file that is being written end where it is, so that it can be retired early; says whether it does.
+    /// It goes on until the next one is prepared, which is when a quarter of it is filled.
+    pub fn seal_wal(&self) -> io::Result<bool> {
+        Ok(self.inner.wal.seal()?)
+    }
+
     /// Retires every file up to `last` that lies before all entries that are not purged. Votes and
     /// watermarks in such files are written again first. Returns the oldest file that is left.
     ///

@@ -276,6 +276,11 @@ impl Shard {
         self.group.applied_index()
     }
 
+    /// Memory that is held to know where its entries lie; freed as they are purged.
+    pub fn index_bytes(&self) -> usize {
+        self.group.index_bytes()
+    }
+
     /// The first WAL file that holds an entry that was not purged.
     pub fn oldest_file(&self) -> Option<u64> {
         self.group.oldest_entry_file()

@@ -147,6 +147,12 @@ impl Files {
         Ok(file)
     }
 
+    /// Whether the file `seq` is ready, so that going on in it costs nothing.
+    pub fn is_prepared(&self, seq: u64) -> bool {
+        let pool = self.shared.pool.lock();
+        pool.prepared.as_ref().is_some_and(|file| file.seq == seq)
+    }
+
     /// Has the file after the one of `written` prepared in the background, once it is due.
     pub fn prepare_next(&self, written: WalPos) {
         if written.offset < self.shared.file_bytes / PREPARE_AT {

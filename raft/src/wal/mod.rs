@@ -224,6 +224,15 @@ impl Wal {
         self.files.oldest()
     }
 
+    /// Goes on in the next file, once that one is prepared, though there is room left in this one; says whether it does.
+    pub fn seal(&self) -> Result<bool, WalError> {
+        let prepared = self.files.is_prepared(self.newest_file() + 1);
+        if prepared {
+            self.queue.seal()?;
+        }
+        Ok(prepared)
+    }
+
     /// Gives back the files before `oldest`. The caller has made sure that nothing in them is
     /// needed; here it is made durable that they may be missing, before they are.
     pub async fn retire_before(&self, oldest: u64) -> io::Result<()> {

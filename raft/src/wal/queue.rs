@@ -130,6 +130,16 @@ impl Queue {
         Ok(())
     }
 
+    /// Goes on in a new file, which a watermark begins.
+    pub fn seal(&self) -> Result<(), WalError> {
+        let mut state = self.state.lock();
+        state.check()?;
+        state.capacity = state.tail.offset;
+        state.mark(false, self.file_bytes);
+        self.wake(&state);
+        Ok(())
+    }
+
     pub fn stop(&self) {
         let mut state = self.state.lock();
         state.stopping = true;

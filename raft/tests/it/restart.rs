@@ -129,6 +129,42 @@ async fn retired_files_are_used_again_and_their_old_content_never_shows_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_sealed_early_can_be_retired_and_takes_its_index_along() {
+    let mut world = World::new();
+    let (node, shard, _) = world.start().await;
+    assert!(!node.seal_wal().expect("runs"), "nothing is prepared yet");
+    let mut expected = Vec::new();
+    let mut sealed = false;
+    while !sealed {
+        let text = format!("{}.{}", expected.len(), "z".repeat(500));
+        put(&shard, &text).await;
+        expected.push(text);
+        sealed = node.seal_wal().expect("runs");
+    }
+    let (oldest, before) = (node.wal_files().0, shard.index_bytes());
+    assert!(before >= 8 * expected.len(), "{before}");
+    // Nothing more has to be written for the next file to begin.
+    for _ in 0..100 {
+        let upto = shard.snapshot().await.expect("stored").expect("not empty");
+        shard.purge(upto).await.expect("purged");
+        node.retire_wal(u64::MAX).await.expect("retired");
+        if node.wal_files().0 > oldest {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(node.wal_files().0 > oldest);
+    assert!(shard.index_bytes() < before);
+    put(&shard, "in the next file").await;
+    expected.push("in the next file".into());
+    world.crash();
+    let (node, _, recorder) = world.start().await;
+    assert_eq!(recorder.payloads(), expected);
+    assert!(world.watcher.damage.lock().is_empty());
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_directory_belongs_to_one_node_id() {
     let mut world = World::new();
     let (node, _, _) = world.start().await;
