@@ -177,6 +177,10 @@ fn led_partitions(broker: &Broker) -> Vec<Led> {
             let Some(partition) = broker.partitions.get(id) else {
                 continue;
             };
+            if led.len() > PARTITION_LIMIT {
+                // Their series are left out.
+                return led;
+            }
             if partition.shard.leadership().open {
                 led.push((
                     topic.name.to_string(),

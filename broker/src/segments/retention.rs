@@ -19,6 +19,8 @@ use crate::topic::TopicViews;
 const INTERVAL_SETTING: &str = "log.retention.check.interval.ms";
 /// Items per entry, so that many partitions do not make one huge entry.
 const ITEMS: usize = 10_000;
+/// Partitions that are looked at before others have their turn on the thread.
+const LOOKED_AT: usize = 500;
 
 pub struct Retention {
     pub shards: Vec<Arc<ShardHost>>,
@@ -49,11 +51,15 @@ impl Retention {
         if !shard.leadership().open {
             return;
         }
-        let items = self.partitions.of_shard(shard);
-        let items = items
-            .iter()
-            .filter_map(|partition| self.item(partition, now_ms));
-        let items: Vec<TrimItem> = items.collect();
+        let mut items: Vec<TrimItem> = Vec::new();
+        for partitions in self.partitions.of_shard(shard).chunks(LOOKED_AT) {
+            let expired = partitions
+                .iter()
+                .filter_map(|partition| self.item(partition, now_ms));
+            items.extend(expired);
+            // There may be very many, and this runs on the data thread.
+            tokio::task::yield_now().await;
+        }
         for items in items.chunks(ITEMS) {
             if let Err(error) = shard.change(Body::Trim(items.to_vec()), None).await {
                 // Not the leader any more, or not known: the next round, or the next leader, decides anew.

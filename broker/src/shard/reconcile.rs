@@ -1,28 +1,48 @@
 //! A shard's leader makes the shard carry what the metadata says: it attaches what is missing and
 //! detaches what is gone, on election and at each metadata change.
+//!
+//! On election it looks at every partition, later only at those of topics that changed: there may be very many, and
+//! it runs on the data thread.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use uuid::Uuid;
 use weir_raft::ProposeError;
 
 use super::entry::{AttachItem, Body, PartitionId, Role};
 use super::host::{Partitions, ShardHost};
-use crate::meta::{Meta, names};
+use crate::meta::{Meta, Topic, names};
 
 /// Items per entry, so that a topic of many partitions does not make one huge entry.
 const ITEMS: usize = 10_000;
+
+/// The topics, by id, for which a shard carries what the metadata said of them.
+type Known = BTreeMap<Uuid, Arc<Topic>>;
 
 /// Runs as long as the shard.
 pub async fn run(shard: Arc<ShardHost>, partitions: Arc<Partitions>, meta: Arc<Meta>) {
     let mut metadata = meta.changed();
     let mut leadership = shard.watch_leadership();
+    // `None` while the shard may carry anything.
+    let mut known: Option<Known> = None;
+    let mut term = 0;
     loop {
-        let open = leadership.borrow_and_update().open;
+        let now = *leadership.borrow_and_update();
         metadata.borrow_and_update();
-        if open && let Err(error) = reconcile(&shard, &partitions, &meta).await {
-            // Not the leader any more, or not known: the next change of leadership starts again.
-            tracing::debug!(shard = shard.id.0, %error, "reconciliation stopped");
+        if now.term != term || !now.open {
+            known = None;
+        }
+        term = now.term;
+        if now.open {
+            known = match reconcile(&shard, &partitions, &meta, known).await {
+                Ok(known) => Some(known),
+                Err(error) => {
+                    // Not the leader any more, or not known: the next change of leadership starts again.
+                    tracing::debug!(shard = shard.id.0, %error, "reconciliation stopped");
+                    None
+                }
+            };
         }
         let ended = tokio::select! {
             biased;
@@ -39,52 +59,92 @@ async fn reconcile(
     shard: &ShardHost,
     partitions: &Partitions,
     meta: &Meta,
-) -> Result<(), ProposeError> {
-    let (missing, gone) = difference(shard, partitions, meta);
+    known: Option<Known>,
+) -> Result<Known, ProposeError> {
+    let topics: Known = {
+        let state = meta.read();
+        let topics = state.topics().iter();
+        topics.map(|topic| (topic.id, topic.clone())).collect()
+    };
+    let carries = |id: &PartitionId| partitions.get(*id).is_some();
+    let Difference { missing, gone } = match &known {
+        None => {
+            let attached = partitions.of_shard(shard);
+            let attached = attached.iter().map(|partition| partition.id);
+            all(shard.id.0, &topics, attached.collect())
+        }
+        Some(known) => changed(shard.id.0, known, &topics, carries),
+    };
     for items in missing.chunks(ITEMS) {
         shard.change(Body::Attach(items.to_vec()), None).await?;
     }
     for ids in gone.chunks(ITEMS) {
         shard.change(Body::Detach(ids.to_vec()), None).await?;
     }
-    Ok(())
+    Ok(topics)
 }
 
-fn difference(
-    shard: &ShardHost,
-    partitions: &Partitions,
-    meta: &Meta,
-) -> (Vec<AttachItem>, Vec<PartitionId>) {
-    let state = meta.read();
-    let mut wanted = HashSet::new();
-    let mut missing = Vec::new();
-    for topic in state.topics().iter() {
-        for (index, place) in topic.partitions.iter().enumerate() {
-            if place.shard != shard.id.0 {
-                continue;
-            }
-            let index = i32::try_from(index).expect("partition counts fit an i32");
-            let partition = PartitionId {
-                topic: topic.id,
-                index,
-            };
-            wanted.insert(partition);
-            if partitions.get(partition).is_none() {
-                missing.push(AttachItem {
-                    partition,
-                    epoch_base: place.epoch_base,
-                    role: role(&topic.name),
-                });
+/// What is to be attached and detached.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Difference {
+    missing: Vec<AttachItem>,
+    gone: Vec<PartitionId>,
+}
+
+/// Between all topics and all that is attached.
+fn all(shard: u64, topics: &Known, mut attached: HashSet<PartitionId>) -> Difference {
+    let wanted = topics.values().flat_map(|topic| wanted(shard, topic));
+    // What is left in the set afterwards is not wanted.
+    let missing = wanted.filter(|item| !attached.remove(&item.partition));
+    let missing = missing.collect();
+    let mut gone: Vec<PartitionId> = attached.into_iter().collect();
+    gone.sort_unstable();
+    Difference { missing, gone }
+}
+
+/// Between what was wanted of the topics that changed, which the shard carries, and what is wanted now.
+fn changed(
+    shard: u64,
+    before: &Known,
+    now: &Known,
+    carries: impl Fn(&PartitionId) -> bool,
+) -> Difference {
+    let is_same = |one: &Arc<Topic>, topics: &Known| {
+        let other = topics.get(&one.id);
+        other.is_some_and(|other| Arc::ptr_eq(one, other))
+    };
+    let mut difference = Difference::default();
+    let mut still_wanted = HashSet::new();
+    for topic in now.values().filter(|topic| !is_same(topic, before)) {
+        for item in wanted(shard, topic) {
+            still_wanted.insert(item.partition);
+            if !carries(&item.partition) {
+                difference.missing.push(item);
             }
         }
     }
-    let attached = partitions.of_shard(shard);
-    let gone = attached
-        .iter()
-        .map(|partition| partition.id)
-        .filter(|id| !wanted.contains(id));
-    let gone = gone.collect();
-    (missing, gone)
+    for topic in before.values().filter(|topic| !is_same(topic, now)) {
+        let was_wanted = wanted(shard, topic).map(|item| item.partition);
+        difference
+            .gone
+            .extend(was_wanted.filter(|id| !still_wanted.contains(id) && carries(id)));
+    }
+    difference
+}
+
+/// The partitions of a topic that the shard is to carry.
+fn wanted(shard: u64, topic: &Topic) -> impl Iterator<Item = AttachItem> {
+    let role = role(&topic.name);
+    let places = (0..).zip(&topic.partitions);
+    let here = places.filter(move |(_, place)| place.shard == shard);
+    here.map(move |(index, place)| AttachItem {
+        partition: PartitionId {
+            topic: topic.id,
+            index,
+        },
+        epoch_base: place.epoch_base,
+        role,
+    })
 }
 
 fn role(topic: &str) -> Role {
@@ -92,5 +152,79 @@ fn role(topic: &str) -> Role {
         names::CONSUMER_OFFSETS => Role::Offsets,
         names::SCHEMAS => Role::Schemas,
         _ => Role::Data,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::meta::topics::PartitionPlace;
+
+    /// A topic whose partitions lie in these shards.
+    fn topic(number: u128, shards: &[u64]) -> Arc<Topic> {
+        let place = |shard: &u64| PartitionPlace {
+            shard: *shard,
+            epoch_base: 7,
+        };
+        Arc::new(Topic {
+            name: format!("topic-{number}").into(),
+            id: Uuid::from_u128(number),
+            partitions: shards.iter().map(place).collect(),
+            configs: BTreeMap::new(),
+            created_at_ms: 0,
+            table: None,
+            partitioners: None,
+        })
+    }
+
+    fn known(topics: &[&Arc<Topic>]) -> Known {
+        let topics = topics.iter().map(|topic| (topic.id, (*topic).clone()));
+        topics.collect()
+    }
+
+    fn id(number: u128, index: i32) -> PartitionId {
+        PartitionId {
+            topic: Uuid::from_u128(number),
+            index,
+        }
+    }
+
+    fn missing(difference: &Difference) -> Vec<PartitionId> {
+        let missing = difference.missing.iter();
+        missing.map(|item| item.partition).collect()
+    }
+
+    #[test]
+    fn after_an_election_everything_is_compared() {
+        let (one, two) = (topic(1, &[1, 2, 1]), topic(2, &[2]));
+        let attached = HashSet::from([id(1, 0), id(3, 0)]);
+        let found = all(1, &known(&[&one, &two]), attached);
+        assert_eq!(missing(&found), [id(1, 2)]);
+        assert_eq!(found.gone, [id(3, 0)]);
+    }
+
+    #[test]
+    fn later_only_topics_that_changed_are_looked_at() {
+        let (same, grows, goes) = (topic(1, &[1]), topic(2, &[1, 2]), topic(3, &[1, 1]));
+        let (grown, new) = (topic(2, &[1, 2, 1]), topic(4, &[2, 1]));
+        let before = known(&[&same, &grows, &goes]);
+        let now = known(&[&same, &grown, &new]);
+        // Of the one that stays the same nobody asks.
+        let carries = |asked: &PartitionId| {
+            assert_ne!(asked.topic, same.id);
+            [id(2, 0), id(3, 0), id(3, 1)].contains(asked)
+        };
+        let found = changed(1, &before, &now, carries);
+        assert_eq!(missing(&found), [id(2, 2), id(4, 1)]);
+        assert_eq!(found.gone, [id(3, 0), id(3, 1)]);
+        let nothing = changed(1, &now, &now, |_| panic!("nothing changed"));
+        assert_eq!(nothing, Difference::default());
+    }
+
+    #[test]
+    fn a_partition_that_moves_to_another_shard_goes() {
+        let (before, now) = (topic(1, &[1, 1]), topic(1, &[1, 2]));
+        let found = changed(1, &known(&[&before]), &known(&[&now]), |_| true);
+        assert_eq!((missing(&found), found.gone), (vec![], vec![id(1, 1)]));
     }
 }
