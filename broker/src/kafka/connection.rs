@@ -35,7 +35,7 @@ use clock::{Owed, Patience};
 use outbox::Outbox;
 
 /// A connection has its thread for so long before the others have their turn; one request may take longer.
-const SLICE: Duration = Duration::from_millis(5);
+const SLICE: Duration = Duration::from_millis(1);
 
 /// What a connection may take, and how long it may take.
 #[derive(Debug, Clone)]
@@ -197,7 +197,7 @@ impl<B: Send + Sync> Connection<B> {
     /// Moves what can be moved; whether anything was.
     fn step(&mut self, cx: &mut Context<'_>, slice_end: Instant) -> Result<bool, End> {
         let collected = self.collect_replies(cx);
-        let flushed = self.flush(cx)?;
+        let flushed = self.flush(cx, slice_end)?;
         let started = self.start_requests(slice_end);
         let read = self.read(cx)?;
         Ok(collected || flushed || started || read)
@@ -238,9 +238,10 @@ impl<B: Send + Sync> Connection<B> {
         }
     }
 
-    fn flush(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+    /// Writes for as long as it is this connection's time; whether anything was.
+    fn flush(&mut self, cx: &mut Context<'_>, slice_end: Instant) -> Result<bool, End> {
         let mut flushed = false;
-        while !self.outbox.is_empty() {
+        while !self.outbox.is_empty() && !(flushed && Instant::now() >= slice_end) {
             if self.stream.poll_write_ready(cx)?.is_pending() {
                 break;
             }

@@ -7,6 +7,8 @@ use bytes::{Buf, Bytes};
 
 /// Pieces per write; the kernel takes at most 1024 (`UIO_MAXIOV`).
 pub const MAX_SLICES: usize = 64;
+/// Bytes per write: the system copies them while the thread waits.
+const WRITE_BYTES: usize = 512 << 10;
 
 /// A queue of pieces that is written from the front.
 #[derive(Debug, Default)]
@@ -35,10 +37,15 @@ impl Outbox {
 
     /// Fills in what is to be written next; how many slices that are.
     pub fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>; MAX_SLICES]) -> usize {
-        let mut count = 0;
+        let (mut count, mut room) = (0, WRITE_BYTES);
         for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
-            *slice = IoSlice::new(piece);
+            let len = piece.len().min(room);
+            *slice = IoSlice::new(&piece[..len]);
             count += 1;
+            room -= len;
+            if room == 0 {
+                break;
+            }
         }
         count
     }
@@ -66,6 +73,17 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_write_is_bounded_however_much_there_is() {
+        let mut outbox = Outbox::default();
+        let piece = Bytes::from(vec![7; WRITE_BYTES / 3 * 2]);
+        outbox.push(vec![piece.clone(), piece.clone(), piece]);
+        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+        let count = outbox.fill(&mut slices);
+        let lens = slices[..count].iter().map(|slice| slice.len());
+        assert_eq!((count, lens.sum()), (2, WRITE_BYTES));
+    }
 
     #[test]
     fn pieces_leave_in_order_however_writes_are_cut() {
