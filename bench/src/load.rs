@@ -2,15 +2,18 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use compat_tests::clock;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, ToBytes};
+use rdkafka::message::{DeliveryResult, Message, ToBytes};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::{ClientConfig, ClientContext};
 
 /// What is allowed to take as long as it needs, on a busy machine too.
@@ -31,6 +34,8 @@ struct Acks {
 
 /// The number of records that are not timed.
 pub const UNTIMED: usize = usize::MAX;
+/// What such a record has in place of its number.
+const UNNUMBERED: u64 = u64::MAX;
 
 impl ClientContext for Acks {}
 
@@ -118,13 +123,77 @@ impl Paced {
         self.records() * self.record_bytes as u64
     }
 
+    fn gap(&self) -> Duration {
+        Duration::from_secs(1) / self.per_second
+    }
+
     /// Sends all records and waits for their acks. Returns the sorted latencies, each from when the record was due
     /// rather than from when it was sent, so that a slow answer also counts for the records that waited behind it.
     pub fn run(&self, kafka: &str) -> Result<Vec<Duration>> {
-        let gap = Duration::from_secs(1) / self.per_second;
+        Ok(self.send_all(kafka)?.1)
+    }
+
+    /// As [`Paced::run`], while a reader reads what arrives: its latencies, sorted too, are the second ones.
+    pub fn run_and_read(&self, kafka: &str) -> Result<(Vec<Duration>, Vec<Duration>)> {
+        let reader = self.reader(kafka)?;
+        let (acks, arrived) = thread::scope(|scope| {
+            let arrived = scope.spawn(|| self.read_all(&reader));
+            let acks = self.send_all(kafka);
+            (acks, arrived.join().expect("no panic"))
+        });
+        let ((started, acks), arrived) = (acks?, arrived?);
+        let late = |(number, at): &(u64, Instant)| {
+            at.saturating_duration_since(started + self.gap() * *number as u32)
+        };
+        let mut latencies: Vec<Duration> = arrived.iter().map(late).collect();
+        latencies.sort_unstable();
+        Ok((acks, latencies))
+    }
+
+    /// A consumer at the end of each partition.
+    fn reader(&self, kafka: &str) -> Result<BaseConsumer> {
+        let reader: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", kafka)
+            .set("group.id", "arriving")
+            .set("enable.auto.commit", "false")
+            .create()?;
+        let mut assigned = TopicPartitionList::new();
+        for partition in 0..self.partitions {
+            let (_, end) = reader.fetch_watermarks(&self.topic, partition, PATIENCE)?;
+            assigned.add_partition_offset(&self.topic, partition, Offset::Offset(end))?;
+        }
+        reader.assign(&assigned)?;
+        Ok(reader)
+    }
+
+    /// The numbers of all records but the first of each partition, and when they were read.
+    fn read_all(&self, reader: &BaseConsumer) -> Result<Vec<(u64, Instant)>> {
+        let mut arrived = Vec::new();
+        while arrived.len() < self.records() as usize {
+            let record = reader
+                .poll(PATIENCE)
+                .context("a record did not arrive in time")??;
+            let number = record.payload().and_then(|value| value.first_chunk());
+            let number = u64::from_le_bytes(*number.context("a record has no number")?);
+            if number != UNNUMBERED {
+                arrived.push((number, Instant::now()));
+            }
+        }
+        Ok(arrived)
+    }
+
+    /// When the first record was due, and the acks' sorted latencies.
+    fn send_all(&self, kafka: &str) -> Result<(Instant, Vec<Duration>)> {
+        let gap = self.gap();
         let load = Load::timed(kafka, self.linger_ms, gap, self.records() as usize)?;
-        let value = vec![b'x'; self.record_bytes];
-        let send = |partition, number| {
+        let mut value = vec![b'x'; self.record_bytes.max(size_of::<u64>())];
+        let mut send = |partition, number: usize| {
+            let shown = if number == UNTIMED {
+                UNNUMBERED
+            } else {
+                number as u64
+            };
+            value[..size_of::<u64>()].copy_from_slice(&shown.to_le_bytes());
             let record: BaseRecord<'_, (), _, _> =
                 BaseRecord::with_opaque_to(&self.topic, number).payload(&value);
             load.send(record.partition(partition))
@@ -150,7 +219,7 @@ impl Paced {
             .map(|nanos| nanos.load(Ordering::Relaxed));
         let mut latencies: Vec<Duration> = nanos.map(Duration::from_nanos).collect();
         latencies.sort_unstable();
-        Ok(latencies)
+        Ok((started, latencies))
     }
 }
 

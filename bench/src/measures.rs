@@ -7,6 +7,7 @@ use crate::processes::Processes;
 use crate::results::{Better, Figure};
 use crate::turns::{Plan, Size};
 
+pub mod behind;
 pub mod consume;
 pub mod latency;
 pub mod memory;
@@ -27,6 +28,8 @@ pub enum Measure {
     Latency,
     /// Reading as records arrive, from memory, and from disk
     Consume,
+    /// What a reader from the disk does to those that keep up
+    Behind,
     /// Memory when idle, after load, and with many idle partitions
     Memory,
     /// Start to the first ack, on a new directory and after kill -9
@@ -43,6 +46,7 @@ impl Measure {
             Measure::Produce => produce::plans(size),
             Measure::Latency => vec![latency::plan(size)],
             Measure::Consume => vec![consume::plan(size)],
+            Measure::Behind => vec![behind::plan(size)],
             Measure::Memory => vec![memory::plan(size)],
             Measure::Start => vec![start::plan(size)],
             Measure::Writes => vec![writes::plan(size)],

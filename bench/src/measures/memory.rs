@@ -6,7 +6,7 @@ use anyhow::Result;
 use compat_tests::clock;
 
 use super::TOPIC;
-use crate::load::{create_topic, create_topics};
+use crate::load::{Paced, create_topic, create_topics};
 use crate::report::number;
 use crate::results::{Aim, Better, Figure};
 use crate::servers::{Broker, Server};
@@ -14,6 +14,7 @@ use crate::tools::Burst;
 use crate::turns::{Case, Plan, Setting, Size};
 
 const PARTITIONS_OF_A_TOPIC: i32 = 1000;
+const SINGLE_PER_SECOND: u32 = 10_000;
 
 /// Kafka maps two files for each partition, of which a system allows 65,530.
 fn idle_partitions(size: Size, server: Server) -> u32 {
@@ -34,15 +35,22 @@ pub fn plan(size: Size) -> Plan {
         name: "memory",
         title: "Memory",
         notes: vec![format!(
-            "Resident memory of the server. After load: {} of 1 KB records into 10 partitions, then 10 s of rest. Many idle \
-             partitions: {} of Weir, {} of Kafka.",
+            "Resident memory of the server. After load: {} of 1 KB records into 10 partitions, then 10 s of rest. Single records: \
+             {} of 100 bytes a second into 10 partitions, linger 0, for {} s. Many idle partitions: {} of Weir, {} of Kafka.",
             size.of("16 MB", "0.5 GB", "2 GB"),
+            number(f64::from(SINGLE_PER_SECOND)),
+            single_seconds(size),
             number(f64::from(idle_partitions(size, Server::Weir))),
             number(f64::from(idle_partitions(size, Server::KafkaFsync)))
         )],
         cases: vec![
             case("idle", 2 * rest(size).as_secs() + 3, Box::new(run_idle)),
             case("load", size.of(6, 20, 30), Box::new(run_load)),
+            case(
+                "single records",
+                single_seconds(size) + 15,
+                Box::new(run_single),
+            ),
             case(
                 "idle partitions",
                 size.of(8, 30, 90),
@@ -55,6 +63,11 @@ pub fn plan(size: Size) -> Plan {
 /// How long a server is left alone before it is looked at.
 fn rest(size: Size) -> Duration {
     Duration::from_secs(size.of(1, 10, 10))
+}
+
+/// How long single records are written.
+fn single_seconds(size: Size) -> u64 {
+    size.of(2, 60, 600)
 }
 
 fn mb(what: &str, value: f64) -> Figure {
@@ -92,6 +105,28 @@ fn run_load(setting: &Setting, server: Server) -> Result<Vec<Figure>> {
     Ok(vec![
         mb("at most under load", peak),
         mb("after load", processes.resident_mb()?).aiming(&[Aim::AtMost(96.0)]),
+    ])
+}
+
+/// Many small entries: what is known of each weighs more than in a load of large batches.
+fn run_single(setting: &Setting, server: Server) -> Result<Vec<Figure>> {
+    let broker = Broker::start(server)?;
+    let (kafka, processes) = (broker.address(), broker.processes()?);
+    create_topic(&kafka, TOPIC, 10)?;
+    let paced = Paced {
+        topic: TOPIC.to_owned(),
+        partitions: 10,
+        record_bytes: 100,
+        per_second: SINGLE_PER_SECOND,
+        seconds: single_seconds(setting.size),
+        linger_ms: 0,
+    };
+    paced.run(&kafka)?;
+    let peak = processes.peak_mb()?;
+    clock::pause(rest(setting.size));
+    Ok(vec![
+        mb("at most under single records", peak),
+        mb("after single records", processes.resident_mb()?).aiming(&[Aim::AtMost(96.0)]),
     ])
 }
 
