@@ -71,6 +71,8 @@ pub struct Surroundings {
     pub metrics: Arc<Metrics>,
     /// Bytes of the in-memory tail of one shard.
     pub tail_bytes: usize,
+    /// Memory for where records lie in the write-ahead log; past it they move to segment files early.
+    pub index_budget_bytes: usize,
 }
 
 /// What tending records needs to know of the rest of the node.
@@ -166,6 +168,7 @@ impl DataPlane {
             clock,
             random,
             metrics,
+            index_budget_bytes,
             ..
         } = &self.surroundings;
         let keep_bytes = WAL_KEEP_BYTES.min(self.wal.budget_bytes / WAL_KEEP_PART);
@@ -181,6 +184,8 @@ impl DataPlane {
                 held_by_all,
                 keep_files: keep_bytes / u64::from(self.wal.file_bytes),
                 wait_below_bytes: segments::wait_below_bytes(keep_bytes, self.wal.budget_bytes),
+                index_budget_bytes: *index_budget_bytes,
+                metrics: metrics.clone(),
             },
             stop.clone(),
         );

@@ -301,6 +301,7 @@ async fn open_data(
         random: random.clone(),
         metrics: metrics.clone(),
         tail_bytes: options.tail_bytes / usize::try_from(options.data_shards + 1).unwrap_or(1),
+        index_budget_bytes: options.wal_index_bytes,
     };
     let config = data_plane::Config {
         raft: config,
@@ -477,6 +478,7 @@ fn serve(
         options.request_bytes,
         connections.clone(),
     );
+    broker.metrics.add_request_memory(server.budget());
     let http = crate::http::router(broker);
     let cluster_id = broker
         .meta

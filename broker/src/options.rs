@@ -19,6 +19,8 @@ pub struct Options {
     pub data_shards: u64,
     /// Bytes of recent records kept in memory for readers, over all shards.
     pub tail_bytes: usize,
+    /// Memory for where records lie in the WAL; past it they move to segments early.
+    pub wal_index_bytes: usize,
     pub wal_file_bytes: u32,
     /// Bytes that the WAL may take; near it producers are slowed down, at it records are refused.
     pub wal_budget_bytes: u64,
@@ -42,6 +44,7 @@ impl Default for Options {
             rack: None,
             data_shards: 2,
             tail_bytes: 16 << 20,
+            wal_index_bytes: 16 << 20,
             wal_file_bytes: 256 << 20,
             wal_budget_bytes: 64 << 30,
             // As much as the log's next file takes.

@@ -24,7 +24,7 @@ pub struct Partition {
     pub epoch_base: i32,
     pub role: Role,
     pub shard: Arc<ShardHost>,
-    /// Written by the shard's apply only; everything in it is committed.
+    /// Changed by [`Partition::change`] only; everything in it is committed.
     pub log: RwLock<PartitionLog>,
     waiters: Mutex<Vec<Arc<Notify>>>,
 }
@@ -38,6 +38,7 @@ impl Partition {
         log: PartitionLog,
     ) -> Partition {
         let handle = shard.next_handle();
+        shard.extents_grew(0, log.extents().heap_bytes());
         Partition {
             id,
             handle,
@@ -47,6 +48,16 @@ impl Partition {
             log: RwLock::new(log),
             waiters: Mutex::default(),
         }
+    }
+
+    /// Changes the log, and keeps the shard's account of what its extents take. Its offsets are changed by the
+    /// shard's apply only, where its batches lie also by who moves them.
+    pub fn change<T>(&self, change: impl FnOnce(&mut PartitionLog) -> T) -> T {
+        let mut log = self.log.write();
+        let before = log.extents().heap_bytes();
+        let changed = change(&mut log);
+        self.shard.extents_grew(before, log.extents().heap_bytes());
+        changed
     }
 
     /// One past the last committed record; also the log end, as only committed batches enter the log.
@@ -147,5 +158,12 @@ impl Partition {
         for waiter in self.waiters.lock().iter() {
             waiter.notify_one();
         }
+    }
+}
+
+impl Drop for Partition {
+    fn drop(&mut self) {
+        let held = self.log.get_mut().extents().heap_bytes();
+        self.shard.extents_grew(held, 0);
     }
 }

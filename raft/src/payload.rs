@@ -17,6 +17,9 @@ pub struct Piece {
     pub bytes: Bytes,
     /// Saves the log from summing them again.
     pub tail: Option<TailCrc>,
+    /// Memory that the piece keeps from being freed, for the state machine that budgets it; 0 where another piece
+    /// answers for it.
+    pub held_bytes: usize,
 }
 
 /// What somebody has computed already: the CRC-32C of a piece's bytes from `from` to its end.
@@ -69,7 +72,11 @@ impl Piece {
 
 impl From<Bytes> for Piece {
     fn from(bytes: Bytes) -> Piece {
-        Piece { bytes, tail: None }
+        Piece {
+            held_bytes: bytes.len(),
+            bytes,
+            tail: None,
+        }
     }
 }
 
@@ -179,8 +186,8 @@ mod tests {
             crc: crc32c::crc32c(&bytes[21..]),
         });
         let known = Piece {
-            bytes: bytes.clone(),
             tail,
+            ..Piece::from(bytes.clone())
         };
         assert_eq!(known.to_sum().0, 21, "the known sum is used");
         assert_eq!(known.append_crc(7), crc32c::crc32c_append(7, &bytes));

@@ -39,6 +39,10 @@ pub struct NodeArgs {
     /// Megabytes of recent records kept in memory for readers [default: 16]
     #[arg(long, env = "WEIR_TAIL_MB", value_name = "MB")]
     tail_mb: Option<usize>,
+    /// Megabytes of memory for where records lie in the write-ahead log; past it they move to segment files early
+    /// [default: 16]
+    #[arg(long, env = "WEIR_WAL_INDEX_MB", value_name = "MB")]
+    wal_index_mb: Option<usize>,
     /// Megabytes that the write-ahead log may take; producers are slowed down near it, and refused at it [default: 65536]
     #[arg(long, env = "WEIR_WAL_BUDGET_MB", value_name = "MB")]
     wal_budget_mb: Option<NonZeroU64>,
@@ -87,6 +91,9 @@ impl NodeArgs {
             rack: self.rack.or(base.rack),
             data_shards: self.data_shards.unwrap_or(base.data_shards),
             tail_bytes: self.tail_mb.map_or(base.tail_bytes, |mb| mb << 20),
+            wal_index_bytes: self
+                .wal_index_mb
+                .map_or(base.wal_index_bytes, |mb| mb << 20),
             wal_budget_bytes: megabytes(
                 self.wal_budget_mb.map(NonZeroU64::get),
                 base.wal_budget_bytes,

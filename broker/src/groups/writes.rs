@@ -41,7 +41,7 @@ pub fn submit(
         batch: ValidBatch { header, bytes },
         ack: Ack::Committed,
     };
-    let frame_bytes = part.batch.bytes.len();
+    let frame_bytes = part.batch.bytes.capacity();
     partition.shard.submit(Submit {
         parts: vec![part],
         frame_bytes,

@@ -49,6 +49,10 @@ impl ByteBudget {
         self.used_bytes.load(Ordering::Acquire)
     }
 
+    pub fn limit_bytes(&self) -> usize {
+        self.limit_bytes
+    }
+
     fn has_room(&self, want: Want) -> bool {
         match want {
             Want::Begin => self.used_bytes() < self.limit_bytes,

@@ -300,6 +300,7 @@ impl<B: Send + Sync> Dispatch<B> {
             version: header.version,
             correlation_id: header.correlation_id,
             flexible: entry.request.is_flexible(header.version),
+            frame_bytes: request_bytes,
         };
         let reply: ReplyFuture = if entry.serves(header.version) {
             let body_at = header

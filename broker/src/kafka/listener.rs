@@ -154,6 +154,11 @@ impl<B: Send + Sync + 'static> Server<B> {
         &self.dispatch
     }
 
+    /// The budget of the bytes that requests hold.
+    pub fn budget(&self) -> &Arc<ByteBudget> {
+        &self.budget
+    }
+
     /// Bytes that requests in flight hold.
     pub fn request_bytes(&self) -> usize {
         self.budget.used_bytes()

@@ -5,7 +5,9 @@
 mod compaction;
 mod exporter;
 mod groups;
+mod memory;
 mod requests;
+mod segments;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +19,9 @@ use prometheus::{
 use weir_raft::{Damage, WalObserver};
 
 pub use self::compaction::Compaction;
+pub use self::segments::Segments;
 use crate::broker::Broker;
+use crate::kafka::budget::ByteBudget;
 use crate::kafka::request_metrics::RequestMetrics;
 
 /// Seconds; from an fsync on a fast disk to a stalled one.
@@ -45,6 +49,7 @@ pub struct Metrics {
     /// Bytes cut from the end of the WAL after a crash: never acked ones.
     pub wal_torn_bytes: Counter,
     pub compaction: Compaction,
+    pub segments: Segments,
 }
 
 impl Default for Metrics {
@@ -93,6 +98,7 @@ impl Default for Metrics {
             )
             .expect("a legal metric"),
             compaction: Compaction::new(&registry),
+            segments: Segments::new(&registry),
             registry,
         };
         let Metrics { registry, .. } = &metrics;
@@ -136,10 +142,19 @@ impl Metrics {
         }
     }
 
+    /// Has the memory of a listener's requests scraped too. One listener per node.
+    pub fn add_request_memory(&self, budget: &Arc<ByteBudget>) {
+        let memory = memory::RequestMemory::of(budget.clone());
+        if let Err(error) = self.registry.register(Box::new(memory)) {
+            tracing::error!(%error, "the memory of requests is missing from the metrics");
+        }
+    }
+
     /// Everything in Prometheus's text format.
     pub fn render(&self, broker: &Broker) -> String {
         let mut families = self.registry.gather();
         families.extend(exporter::gather(broker));
+        families.extend(memory::gather(broker));
         let mut out = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&families, &mut out) {
             tracing::error!(%error, "metrics do not encode");

@@ -1,6 +1,6 @@
 //! The directory of segment files, `<number>.seg`. A file gets its name when it is whole and synced.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,22 +22,28 @@ pub struct SegmentFiles {
     disk: Arc<dyn Disk>,
     /// The number of the next file.
     next: AtomicU64,
-    /// Files whose writers have not named their segments yet.
-    held: Held,
+    known: Arc<Mutex<Known>>,
 }
 
-type Held = Arc<Mutex<HashSet<u64>>>;
+/// What is known of the files without looking at the disk.
+#[derive(Default)]
+struct Known {
+    /// Those whose writers have not named their segments yet.
+    held: HashSet<u64>,
+    /// Bytes of those that have their name, by number.
+    sizes: BTreeMap<u64, u64>,
+}
 
 /// Keeps a file that no partition names yet from being taken for a leftover.
 #[must_use = "name the file's segments before this is dropped"]
 pub struct Unnamed {
     number: u64,
-    held: Held,
+    known: Arc<Mutex<Known>>,
 }
 
 impl Drop for Unnamed {
     fn drop(&mut self) {
-        self.held.lock().remove(&self.number);
+        self.known.lock().held.remove(&self.number);
     }
 }
 
@@ -45,19 +51,30 @@ impl SegmentFiles {
     /// Opens the directory and removes what was never finished. Blocks.
     pub fn open(dir: PathBuf, disk: Arc<dyn Disk>) -> io::Result<SegmentFiles> {
         disk.create_dir(&dir)?;
-        let mut last = 0;
+        let mut known = Known::default();
         for path in disk.list(&dir)? {
             if path.extension().is_some_and(|extension| extension == "tmp") {
                 disk.remove(&path)?;
             }
-            last = last.max(number(&path).unwrap_or(0));
+            if let Some(number) = number(&path) {
+                // Of one that cannot be opened, reads will tell.
+                let size = disk.open(&path).and_then(|file| file.size());
+                known.sizes.insert(number, size.unwrap_or(0));
+            }
         }
+        let last = known.sizes.last_key_value().map_or(0, |(last, _)| *last);
         Ok(SegmentFiles {
             dir,
             disk,
             next: AtomicU64::new(last + 1),
-            held: Held::default(),
+            known: Arc::new(Mutex::new(known)),
         })
+    }
+
+    /// How many files there are, and their bytes.
+    pub fn totals(&self) -> (usize, u64) {
+        let known = self.known.lock();
+        (known.sizes.len(), known.sizes.values().sum())
     }
 
     /// Begins a new file. Blocks.
@@ -65,10 +82,10 @@ impl SegmentFiles {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let path = self.path(number);
         let tmp = path.with_extension("tmp");
-        self.held.lock().insert(number);
+        self.known.lock().held.insert(number);
         let unnamed = Unnamed {
             number,
-            held: self.held.clone(),
+            known: self.known.clone(),
         };
         let mut writer = FileWriter {
             number,
@@ -127,9 +144,11 @@ impl SegmentFiles {
     pub fn settled(&self) -> io::Result<Vec<u64>> {
         // In this order: what is listed and no longer held was named before.
         let paths = self.disk.list(&self.dir)?;
-        let held = self.held.lock();
+        let known = self.known.lock();
         let numbers = paths.iter().filter_map(|path| number(path));
-        Ok(numbers.filter(|number| !held.contains(number)).collect())
+        Ok(numbers
+            .filter(|number| !known.held.contains(number))
+            .collect())
     }
 
     /// Bytes of a file. Blocks.
@@ -141,6 +160,7 @@ impl SegmentFiles {
     pub fn remove(&self, numbers: &[u64]) -> io::Result<()> {
         for number in numbers {
             self.disk.remove(&self.path(*number))?;
+            self.known.lock().sizes.remove(number);
         }
         self.disk.sync_dir(&self.dir)
     }
@@ -214,6 +234,9 @@ impl FileWriter {
         self.file.sync()?;
         self.disk.rename(&self.tmp, &self.path)?;
         let unnamed = self.unnamed.take().expect("finished once");
+        let mut known = unnamed.known.lock();
+        known.sizes.insert(self.number, self.written);
+        drop(known);
         let dir = self.path.parent().expect("a file lies in a directory");
         self.disk.sync_dir(dir)?;
         Ok(unnamed)
@@ -273,6 +296,9 @@ mod tests {
             assert_eq!(files.size(2).expect("there"), header + 4);
             drop(unnamed);
             assert_eq!(files.settled().expect("listed"), [1, 2]);
+            assert_eq!(files.totals(), (2, 2 * (header + 4)));
+            files.remove(&[1]).expect("removed");
+            assert_eq!(files.totals(), (1, header + 4));
         }
     }
 

@@ -24,6 +24,7 @@ use weir_raft::Index;
 
 use super::Sizes;
 use super::files::{FileWriter, SegmentFiles};
+use crate::metrics::Metrics;
 use crate::partition::Partition;
 use crate::shard::entry::PartitionId;
 use crate::shard::host::{Partitions, ShardHost};
@@ -56,6 +57,9 @@ pub struct RetireParts {
     pub keep_files: u64,
     /// While it takes less, records move only when little is written.
     pub wait_below_bytes: u64,
+    /// Past so much memory for where records lie in the write-ahead log, they move although its files would be kept.
+    pub index_budget_bytes: usize,
+    pub metrics: Arc<Metrics>,
 }
 
 /// A limit for [`RetireParts::wait_below_bytes`]: a spell beside what is kept, within half of the budget.
@@ -109,6 +113,8 @@ impl Retire {
         if let Some((newest, _)) = retire.named.last_key_value() {
             retire.parts.files.reserve(*newest);
         }
+        let budget = retire.parts.index_budget_bytes;
+        retire.parts.metrics.segments.set_index_budget(budget);
         retire
     }
 
@@ -123,8 +129,17 @@ impl Retire {
             let live = self.parts.raft.wal_usage().live_bytes;
             let busy = live.saturating_sub(before) > BUSY_BYTES;
             before = live;
-            let waits = busy && live < self.parts.wait_below_bytes;
-            let round = if waits { Ok(false) } else { self.round().await };
+            let early = self.is_index_large();
+            let waits = busy && !early && live < self.parts.wait_below_bytes;
+            let round = if waits {
+                Ok(false)
+            } else {
+                self.round(early).await
+            };
+            self.parts
+                .metrics
+                .segments
+                .set_files(self.parts.files.totals());
             let pause = match round {
                 Ok(true) => Duration::ZERO,
                 Ok(false) => CHECK,
@@ -156,25 +171,41 @@ impl Retire {
         }
     }
 
-    /// Says whether there was something to do.
-    async fn round(self: &Arc<Self>) -> Result<bool, RetireError> {
-        let last_file = self.last_file();
+    /// Whether it takes more memory than it may to know where records lie in the write-ahead log.
+    fn is_index_large(&self) -> bool {
+        let shards = self.parts.shards.iter();
+        let bytes: usize = shards.map(|shard| shard.index_bytes()).sum();
+        bytes > self.parts.index_budget_bytes
+    }
+
+    /// Says whether there was something to do. A round is `early` when it runs for the index's memory.
+    async fn round(self: &Arc<Self>, early: bool) -> Result<bool, RetireError> {
+        let started = Instant::now();
+        let last_file = self.last_file(early);
+        if early && last_file.is_none() {
+            // Small records fill the memory before they fill a file.
+            self.parts.raft.seal_wal()?;
+        }
         let this = self.clone();
         let steps = tokio::task::spawn_blocking(move || {
+            let mut bytes = 0;
             if let Some(last_file) = last_file {
                 for moved in this.write(last_file)? {
-                    moved.partition.log.write().move_to(moved.segment);
+                    bytes += moved.segment.bytes;
+                    moved.partition.change(|log| log.move_to(moved.segment));
                 }
             }
-            this.unnamed()
+            Ok::<_, RetireError>((this.unnamed()?, bytes))
         });
-        let unnamed = steps.await.map_err(io::Error::from)??;
+        let (unnamed, bytes) = steps.await.map_err(io::Error::from)??;
         if last_file.is_none() && unnamed.is_empty() {
             return Ok(false);
         }
         self.store_snapshots(last_file, unnamed.is_empty()).await?;
         if let Some(last_file) = last_file {
             self.parts.raft.retire_wal(last_file).await?;
+            let metrics = &self.parts.metrics.segments;
+            metrics.retired(started.elapsed(), bytes, early);
             tracing::debug!(last_file, "files of the write-ahead log were retired");
         }
         let files = self.parts.files.clone();
@@ -183,11 +214,16 @@ impl Retire {
         Ok(last_file.is_some())
     }
 
-    /// The newest file that can be retired; `None` while there is none.
-    fn last_file(&self) -> Option<u64> {
+    /// The newest file that can be retired; `None` while there is none. Early on, one after the other until the
+    /// memory suffices.
+    fn last_file(&self, early: bool) -> Option<u64> {
         let (oldest, newest) = self.parts.raft.wal_files();
-        let last = newest.checked_sub(1 + self.parts.keep_files)?;
-        let last = last.min(oldest + MAX_FILES - 1);
+        let (kept, most) = match early {
+            true => (0, 1),
+            false => (self.parts.keep_files, MAX_FILES),
+        };
+        let last = newest.checked_sub(1 + kept)?;
+        let last = last.min(oldest + most - 1);
         let is_done_with = |shard: &Arc<ShardHost>| {
             let raft = shard.raft();
             let index = raft.last_in_file(last);

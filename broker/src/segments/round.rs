@@ -132,7 +132,7 @@ impl<'a> Round<'a> {
             old,
             new,
         } = change;
-        if partition.log.write().replace(&old, &new.segments) {
+        if partition.change(|log| log.replace(&old, &new.segments)) {
             self.metrics.rewrote(&new);
         }
     }

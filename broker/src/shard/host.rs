@@ -1,7 +1,7 @@
 //! A shard as this node hosts it: its Raft group, its proposer's queue, its in-memory tail.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -22,6 +22,8 @@ pub struct ShardHost {
     raft: OnceLock<weir_raft::Shard>,
     queue: mpsc::UnboundedSender<Submit>,
     tail: Mutex<Tail>,
+    /// What the extents of all its partitions take.
+    extent_bytes: AtomicUsize,
     /// The greatest time of any applied or proposed entry.
     time_ms: AtomicI64,
     next_handle: AtomicU64,
@@ -46,6 +48,7 @@ impl ShardHost {
             raft: OnceLock::new(),
             queue,
             tail: Mutex::new(Tail::new(tail_bytes)),
+            extent_bytes: AtomicUsize::new(0),
             time_ms: AtomicI64::new(0),
             next_handle: AtomicU64::new(1),
             live: AtomicBool::new(false),
@@ -56,6 +59,12 @@ impl ShardHost {
     /// Recovery is over: the group takes proposals from here on.
     pub fn started(&self, raft: weir_raft::Shard) {
         assert!(self.raft.set(raft).is_ok(), "a shard is started once");
+        self.live.store(true, Ordering::Release);
+    }
+
+    /// As if it were started, without a group.
+    #[cfg(test)]
+    pub fn keep_what_is_applied(&self) {
         self.live.store(true, Ordering::Release);
     }
 
@@ -116,15 +125,51 @@ impl ShardHost {
         Ok(outcome)
     }
 
-    pub fn keep_in_tail(&self, partition: &Partition, headers: &[BatchHeader], batches: &[Bytes]) {
+    /// Keeps an item's batches in memory; the last one answers for `held_bytes`.
+    pub fn keep_in_tail(
+        &self,
+        partition: &Partition,
+        headers: &[BatchHeader],
+        batches: &[Bytes],
+        held_bytes: usize,
+    ) {
         if !self.live.load(Ordering::Acquire) {
             return;
         }
         let mut tail = self.tail.lock();
-        for (header, bytes) in headers.iter().zip(batches) {
+        for (number, (header, bytes)) in (1..).zip(headers.iter().zip(batches)) {
             let (base, last) = (header.base_offset, header.last_offset());
-            tail.push(partition.handle, base, last, bytes.clone(), bytes.len());
+            let held_bytes = if number == headers.len() {
+                held_bytes
+            } else {
+                0
+            };
+            tail.push(partition.handle, base, last, bytes.clone(), held_bytes);
         }
+    }
+
+    /// Forgets the batches of a partition that has left.
+    pub fn forget_tail(&self, partition: &Partition) {
+        self.tail.lock().remove(partition.handle);
+    }
+
+    /// A partition's extents took `before` bytes of memory, and take `now`.
+    pub fn extents_grew(&self, before: usize, now: usize) {
+        if before != now {
+            // Wraps, and so does what is taken away.
+            self.extent_bytes
+                .fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
+        }
+    }
+
+    /// What the extents of its partitions take.
+    pub fn extent_bytes(&self) -> usize {
+        self.extent_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Memory that is held to know where in the write-ahead log the shard's entries and batches lie.
+    pub fn index_bytes(&self) -> usize {
+        self.extent_bytes() + self.raft().index_bytes()
     }
 
     /// Runs `read` with the shard's in-memory tail.
@@ -181,7 +226,7 @@ pub async fn append(
     term: u64,
 ) -> super::proposer::PartResult {
     let (reply, outcome) = oneshot::channel();
-    let frame_bytes = batch.bytes.len();
+    let frame_bytes = batch.bytes.capacity();
     let shard = partition.shard.clone();
     let part = super::proposer::Part {
         partition,

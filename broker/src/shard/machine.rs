@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use smallvec::SmallVec;
-use weir_log::{BatchHeader, BlockReader, Extent, PartitionLog, Pos, ReadRequest};
+use weir_log::{BatchHeader, BlockReader, Extent, Misfit, PartitionLog, Pos, ReadRequest};
 use weir_raft::{Committed, Index, Outcome, StateMachine};
 
 use super::entry::{AppendItem, AttachItem, Body, Entry, HEADER_LEN, PartitionId, Role, TrimItem};
@@ -81,6 +81,8 @@ impl Machine {
     fn append(&mut self, committed: &Committed, items: &[AppendItem], head_len: usize) -> Outcome {
         let mut start = head_len;
         let mut rejected = Vec::new();
+        // Memory that batches from here back to the last one that was kept share with it.
+        let mut held_bytes = 0;
         // The leader's own payload has a piece per item: no search for each.
         let pieces = committed.payload.pieces();
         let pieces = if pieces.len() == items.len() + 1 {
@@ -99,11 +101,20 @@ impl Machine {
                 offset: committed.pos.offset + offset,
             };
             start = range.end;
-            let bytes = match pieces.get(index) {
-                Some(piece) if piece.bytes.len() == range.len() => piece.bytes.clone(),
-                _ => committed.payload.slice(range),
+            let piece = pieces
+                .get(index)
+                .filter(|piece| piece.bytes.len() == range.len());
+            let bytes = match piece {
+                Some(piece) => piece.bytes.clone(),
+                None => committed.payload.slice(range),
             };
-            if let Err(reason) = self.append_item(item, bytes, pos) {
+            held_bytes += match piece {
+                Some(piece) => piece.held_bytes,
+                // All items share the bytes of the entry.
+                None if index + 1 == items.len() => committed.payload.len(),
+                None => 0,
+            };
+            if let Err(reason) = self.append_item(item, bytes, pos, &mut held_bytes) {
                 tracing::debug!(
                     shard = self.shard.id.0,
                     index = committed.index,
@@ -120,8 +131,14 @@ impl Machine {
         }
     }
 
-    /// Appends one partition's batches to its log; all or none.
-    fn append_item(&mut self, item: &AppendItem, bytes: Bytes, pos: Pos) -> Result<(), String> {
+    /// Appends one partition's batches to its log; all or none. What they hold in memory goes into the tail's account.
+    fn append_item(
+        &mut self,
+        item: &AppendItem,
+        bytes: Bytes,
+        pos: Pos,
+        held_bytes: &mut usize,
+    ) -> Result<(), String> {
         let partition = self
             .partitions
             .get(item.partition)
@@ -134,12 +151,15 @@ impl Machine {
             batches.push(bytes.slice(range));
         }
         let extent = Extent::of(&headers, pos).ok_or("the item has no batches")?;
-        {
-            let mut log = partition.log.write();
-            log.append(&headers, &extent, self.time_ms)
-                .map_err(|misfit| misfit.to_string())?;
-            self.shard.keep_in_tail(&partition, &headers, &batches);
-        }
+        let appended = partition.change(|log| {
+            log.append(&headers, &extent, self.time_ms)?;
+            // While the log is held, so that no reader finds a batch in neither.
+            let held_bytes = std::mem::take(held_bytes);
+            self.shard
+                .keep_in_tail(&partition, &headers, &batches, held_bytes);
+            Ok(())
+        });
+        appended.map_err(|misfit: Misfit| misfit.to_string())?;
         self.fold(&partition, &headers, &batches);
         self.touched.push(partition);
         Ok(())
@@ -200,6 +220,7 @@ impl Machine {
             if let Some(fold) = self.folds.of(partition.role) {
                 fold.detach(id);
             }
+            self.shard.forget_tail(&partition);
             self.touched.push(partition);
         }
         self.membership_changed = true;
@@ -212,7 +233,7 @@ impl Machine {
                 rejected.push(u32::try_from(index).expect("items fit a u32"));
                 continue;
             };
-            partition.log.write().trim(item.start);
+            partition.change(|log| log.trim(item.start));
             self.touched.push(partition);
         }
         if rejected.is_empty() {
@@ -309,3 +330,6 @@ impl StateMachine for Machine {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,13 +23,13 @@ use crate::partition::Partition;
 
 /// An entry is closed once it holds this many bytes of batches.
 const ENTRY_BYTES: usize = 1 << 20;
-/// Bytes of batches that may be proposed and without an outcome.
+/// Bytes of frames whose batches may be proposed and without an outcome.
 const IN_FLIGHT_BYTES: usize = 16 << 20;
 
 /// A produce request's batches for this shard.
 pub struct Submit {
     pub parts: Vec<Part>,
-    /// Bytes of the request frame that the batches keep alive.
+    /// Bytes of the request frame that the batches keep in memory.
     pub frame_bytes: usize,
     /// Append in this term or not at all, for what was decided by state of that term.
     pub term: Option<u64>,
@@ -152,6 +152,8 @@ struct Draft {
     append: Vec<AppendItem>,
     batches: Vec<Piece>,
     bytes: usize,
+    /// Of the frames that its batches keep in memory.
+    held_bytes: usize,
 }
 
 impl Proposer {
@@ -221,7 +223,7 @@ impl Proposer {
             reply: submit.reply,
         }));
         let open = open && submit.term.is_none_or(|term| term == self.term);
-        let mut frame_bytes = submit.frame_bytes;
+        let staged_before = draft.items.len();
         for (index, part) in submit.parts.into_iter().enumerate() {
             if !open {
                 self.answer(number, index, Err(AppendError::NotLeader));
@@ -250,7 +252,7 @@ impl Proposer {
                         part: index,
                         appended,
                     };
-                    draft.push(part, waiting, self.term, std::mem::take(&mut frame_bytes));
+                    draft.push(part, waiting, self.term);
                 }
                 Ok(Staged::Duplicate {
                     base_offset,
@@ -273,6 +275,9 @@ impl Proposer {
                 Err(error) => self.answer(number, index, Err(error.into())),
             }
         }
+        if draft.items.len() > staged_before {
+            draft.holds(submit.frame_bytes);
+        }
     }
 
     async fn propose(&mut self, draft: Draft) {
@@ -282,7 +287,8 @@ impl Proposer {
             items,
             append,
             mut batches,
-            bytes,
+            held_bytes: bytes,
+            ..
         } = draft;
         let head = Entry {
             time_ms: self.shard.entry_time_ms(),
@@ -402,13 +408,13 @@ impl Proposer {
 }
 
 impl Draft {
-    fn push(&mut self, part: Part, waiting: Waiting, term: u64, frame_bytes: usize) {
+    fn push(&mut self, part: Part, waiting: Waiting, term: u64) {
         let leader_epoch = part.partition.epoch_in(term);
         let base_offset = waiting.appended.base_offset;
         let mut bytes = part.batch.bytes;
         weir_log::assign(&mut bytes, base_offset, leader_epoch);
         let len = u32::try_from(bytes.len()).expect("a batch is smaller than a frame");
-        self.bytes += bytes.len().max(frame_bytes);
+        self.bytes += bytes.len();
         self.append.push(AppendItem {
             partition: part.partition.id,
             base_offset,
@@ -421,12 +427,23 @@ impl Draft {
             crc: part.batch.header.crc,
         });
         let bytes = bytes.freeze();
-        self.batches.push(Piece { bytes, tail });
+        self.batches.push(Piece {
+            bytes,
+            tail,
+            held_bytes: 0,
+        });
         self.items.push(Item {
             partition: part.partition,
             waiting,
             ack: part.ack,
             answered: false,
         });
+    }
+
+    /// The last batch answers for what keeps those of its frame in memory.
+    fn holds(&mut self, frame_bytes: usize) {
+        self.held_bytes += frame_bytes;
+        let last = self.batches.last_mut().expect("a batch was staged");
+        last.held_bytes = frame_bytes;
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use compat_tests::weir::Weir;
+use compat_tests::weir::{Weir, find_binary};
 use compat_tests::{clock, http};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -210,6 +210,47 @@ fn metrics_say_what_was_done() {
     });
     assert!(left.is_some(), "the member has left");
     assert!(!weir.output().contains("metrics do not encode"));
+}
+
+#[test]
+fn budgets_of_memory_and_what_was_moved_are_shown() {
+    // Files of 1 MiB, of which two are kept.
+    let command = ["dev", "--wal-budget-mb", "8", "--tail-mb", "3"];
+    let binary = find_binary().expect("a binary");
+    let weir = Weir::start_with(&binary, &command).expect("weir starts");
+    let fresh = scrape(&weir);
+    fresh.check("weir_tail_bytes", 0.0);
+    fresh.check("weir_tail_budget_bytes", (3 << 20) as f64);
+    fresh.check("weir_wal_index_budget_bytes", (16 << 20) as f64);
+    fresh.check("weir_request_budget_bytes", (256 << 20) as f64);
+    fresh.check("weir_segments", 0.0);
+    fresh.check("weir_retire_duration_seconds_count", 0.0);
+
+    let mut client = Client::open(weir.kafka);
+    client.create_topic(TOPIC, 1, &[]);
+    let value = "x".repeat(100 << 10);
+    for _ in 0..80 {
+        let produced = client.produce(TOPIC, "k", &value);
+        assert_eq!(produced.partition.error_code, 0);
+    }
+    let moved = clock::wait_for(Duration::from_secs(30), Duration::from_millis(100), || {
+        let now = scrape(&weir);
+        let settled = now.value("weir_segment_file_bytes") >= now.value("weir_segment_bytes");
+        (settled && now.value("weir_segments") >= 1.0).then_some(now)
+    });
+    let now = moved.expect("records move");
+    assert!(now.value("weir_segment_bytes") >= value.len() as f64);
+    assert!(now.value("weir_segment_files") >= 1.0);
+    assert!(now.value("weir_retire_duration_seconds_count") >= 1.0);
+    assert!(now.value("weir_retire_moved_bytes_total") >= value.len() as f64);
+    now.check("weir_retire_early_rounds_total", 0.0);
+    let tail = now.value("weir_tail_bytes");
+    assert!(
+        tail > value.len() as f64 && tail <= now.value("weir_tail_budget_bytes"),
+        "{tail}"
+    );
+    assert!(now.value("weir_wal_index_bytes") > 0.0);
+    assert!(now.value("weir_wal_index_bytes") < now.value("weir_wal_index_budget_bytes"));
 }
 
 fn check_partition(now: &Scrape) {

@@ -3,6 +3,7 @@
 //! L1, L4, L5, L6, L8, L11, D1, D3, D4, O6, P5.
 
 mod damage;
+mod index;
 mod retention;
 mod survive;
 

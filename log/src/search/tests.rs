@@ -99,7 +99,7 @@ proptest! {
             1..15,
         ),
         codec in prop::sample::select(vec![Codec::None, Codec::Lz4]),
-        budget in 0usize..1500,
+        budget in 0usize..3000,
         trimmed in 0i64..30,
         retired in prop::option::of(0u64..15),
         upper_at: prop::sample::Index,

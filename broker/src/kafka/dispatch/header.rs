@@ -11,6 +11,8 @@ pub struct RequestHead {
     pub correlation_id: i32,
     /// Whether body and response use compact lengths and tagged fields.
     pub flexible: bool,
+    /// Of the whole frame, whose memory lives as long as any part of it.
+    pub frame_bytes: usize,
 }
 
 /// A request header's fixed part.

@@ -29,6 +29,7 @@ fn a_response_is_prefixed_with_its_length_and_header() {
         version: 0,
         correlation_id: 0x01020304,
         flexible,
+        frame_bytes: 0,
     };
     let body = || vec![Bytes::from_static(b"ab"), Bytes::from_static(b"c")];
     assert_eq!(

@@ -60,7 +60,7 @@ pub fn produce(
     request: ProduceRequest,
 ) -> impl Future<Output = Result<Option<ProduceResponse>, CloseConnection>> + Send + 'static + use<>
 {
-    let acks = request.acks;
+    let (acks, frame_bytes) = (request.acks, request.frame_bytes);
     let timeout =
         Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0)).max(MIN_TIMEOUT);
     let facts = Facts {
@@ -80,7 +80,7 @@ pub fn produce(
     let turn = session.produce_turns.take(!large.is_empty());
     let (mut waits, mut batches) = (Vec::new(), batches);
     if turn.is_none() {
-        waits.extend(batches.drain(..).map(submit));
+        waits.extend(batches.drain(..).map(|batch| submit(batch, frame_bytes)));
     }
     let (broker, session) = (broker.clone(), session.clone());
     async move {
@@ -89,7 +89,7 @@ pub fn produce(
             for (slot, checked) in apart::check(broker.clone(), facts, large).await {
                 settle_admission(&mut batches, &mut slots, slot, checked);
             }
-            waits.extend(batches.into_iter().map(submit));
+            waits.extend(batches.into_iter().map(|batch| submit(batch, frame_bytes)));
             drop(turn);
         }
         for (indices, results) in
@@ -217,9 +217,9 @@ fn add(batches: &mut Vec<Batch>, part: Part, slot: usize) {
 
 type Wait = (Vec<usize>, oneshot::Receiver<Vec<PartResult>>);
 
-fn submit(batch: Batch) -> Wait {
+/// Each shard answers for the whole frame, since it may be the last to let it go.
+fn submit(batch: Batch, frame_bytes: usize) -> Wait {
     let (reply, outcome) = oneshot::channel();
-    let frame_bytes = batch.parts.iter().map(|part| part.batch.bytes.len()).sum();
     batch.shard.submit(Submit {
         parts: batch.parts,
         frame_bytes,
@@ -255,7 +255,7 @@ impl RawApi for Produce {
         let version = head.version;
         let started = tokio::time::Instant::now();
         let metrics = broker.metrics.clone();
-        let answer = match ProduceRequest::decode(body, version) {
+        let answer = match ProduceRequest::decode(body, version, head.frame_bytes) {
             Ok(request) => Either::Left(produce(broker, session, version, request)),
             Err(_) => Either::Right(ready(Err(CloseConnection))),
         };

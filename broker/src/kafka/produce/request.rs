@@ -21,7 +21,7 @@ pub struct ProduceRequest {
     pub acks: i16,
     pub timeout_ms: i32,
     pub topics: Vec<TopicData>,
-    /// Bytes of the frame that the batches share.
+    /// Bytes of the frame, which lives in memory as long as any batch of it.
     pub frame_bytes: usize,
 }
 
@@ -39,9 +39,12 @@ pub struct PartitionData {
 }
 
 impl ProduceRequest {
-    /// Decodes a body of versions 3 to 13.
-    pub fn decode(mut body: BytesMut, version: i16) -> Result<ProduceRequest, WireError> {
-        let frame_bytes = body.len();
+    /// Decodes a body of versions 3 to 13, which came in a frame of `frame_bytes`.
+    pub fn decode(
+        mut body: BytesMut,
+        version: i16,
+        frame_bytes: usize,
+    ) -> Result<ProduceRequest, WireError> {
         let (head, topics) = read_request(&mut Reader::new(&body, version >= 9), version)?;
         let mut taken = 0;
         let mut piece = |range: Range<usize>| {
@@ -150,7 +153,7 @@ mod tests {
     #[test]
     fn every_version_decodes_into_pieces_of_the_frame() {
         for version in 3..=13 {
-            let request = ProduceRequest::decode(encoded(version), version).expect("decodes");
+            let request = ProduceRequest::decode(encoded(version), version, 0).expect("decodes");
             assert_eq!(
                 (request.acks, request.timeout_ms, request.transactional_id),
                 (-1, 1500, None)
@@ -188,7 +191,7 @@ mod tests {
             for len in 0..whole.len() {
                 let cut = BytesMut::from(&whole[..len]);
                 assert!(
-                    ProduceRequest::decode(cut, version).is_err(),
+                    ProduceRequest::decode(cut, version, 0).is_err(),
                     "v{version} cut to {len}"
                 );
             }
