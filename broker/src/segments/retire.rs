@@ -9,6 +9,9 @@
 //! 4. the shards' snapshots, which name the segments, are stored;
 //! 5. the Raft logs forget the entries, and the files go back to the pool;
 //! 6. segment files that no partition named before step 4 are deleted: no snapshot names them now.
+//!
+//! Snapshots are also stored whenever the write-ahead log goes on in a new file, since a start replays what came after
+//! them: about one file, however many are kept.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;
@@ -125,7 +128,19 @@ impl Retire {
             tracing::error!(%error, "looking for lost segment files has failed");
         }
         let mut before = self.parts.raft.wal_usage().live_bytes;
+        let (oldest, newest) = self.parts.raft.wal_files();
+        // The newest file when snapshots were last stored.
+        let mut stored_in = if oldest == newest { newest } else { 0 };
         loop {
+            let (_, newest) = self.parts.raft.wal_files();
+            if newest > stored_in {
+                match self.store_snapshots(None, false).await {
+                    Ok(()) => stored_in = newest,
+                    Err(error) => {
+                        tracing::warn!(%error, "a start would take longer than it has to")
+                    }
+                }
+            }
             let live = self.parts.raft.wal_usage().live_bytes;
             let busy = live.saturating_sub(before) > BUSY_BYTES;
             before = live;
