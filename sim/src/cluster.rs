@@ -15,6 +15,7 @@ use crate::env::SimClock;
 use crate::judge::Judge;
 use crate::life::Life;
 use crate::network::SimNetwork;
+use crate::planted::Mistake;
 use crate::random::Rng;
 use crate::threads::SimThreads;
 use crate::trace::Trace;
@@ -352,7 +353,9 @@ impl<A: App> Cluster<A> {
         self.end(&life, Crash::Power, Instant::now());
         let mut places = self.inner.places.lock();
         let place = places.get_mut(&seat).expect("a seat");
-        place.node = NodeId(place.node.0 + INCARNATION);
+        if !Mistake::LostNodeKeepsId.is_made() {
+            place.node = NodeId(place.node.0 + INCARNATION);
+        }
         self.inner.trace.event("wipe", [place.node.0]);
         place.life = Life::new(place.node);
         let (life, trace) = (place.life.clone(), self.inner.trace.clone());

@@ -33,7 +33,7 @@ pub struct Report {
 }
 
 /// A kind of run, and what all its seeds together must have met.
-pub struct Simulation<F> {
+pub struct Simulation<'a, F> {
     /// The test target's package and name.
     pub package: &'static str,
     pub target: &'static str,
@@ -41,6 +41,10 @@ pub struct Simulation<F> {
     pub seeds: u64,
     /// Classes of faults without which the runs would show little.
     pub classes: &'static [&'static str],
+    /// Bugs that can be planted, and how many seeds may pass until one catches each.
+    pub bugs: &'a [(&'a str, u64)],
+    /// Plants one of them in this process; false where it is not known.
+    pub plant: fn(&str) -> bool,
     pub run: F,
 }
 
@@ -105,7 +109,7 @@ impl Report {
     }
 }
 
-impl<F, Running> Simulation<F>
+impl<F, Running> Simulation<'_, F>
 where
     F: Fn(u64, Arc<Trace>) -> Running,
     Running: Future<Output = Report>,
@@ -119,6 +123,13 @@ where
         };
         if let Some(seed) = value("--seed") {
             let prints = arguments.iter().any(|argument| argument == "--trace");
+            let bug = arguments.iter().position(|argument| argument == "--bug");
+            if let Some(name) = bug.and_then(|at| arguments.get(at + 1))
+                && !(self.plant)(name)
+            {
+                println!("there is no bug {name}");
+                return ExitCode::FAILURE;
+            }
             println!("{}", self.run_here(seed, prints).render());
             return ExitCode::SUCCESS;
         }
@@ -131,7 +142,9 @@ where
         {
             return ExitCode::SUCCESS;
         }
-        match self.run_all() {
+        let clean = self.run_all();
+        let caught = self.catch_bugs();
+        match clean && caught {
             true => ExitCode::SUCCESS,
             false => ExitCode::FAILURE,
         }
@@ -192,6 +205,21 @@ where
         good && missing.is_empty()
     }
 
+    /// Plants each bug and looks for a seed that catches it.
+    fn catch_bugs(&self) -> bool {
+        let mut all = true;
+        for (bug, limit) in self.bugs {
+            let limit = variable("WEIR_SIM_BUG_SEEDS").unwrap_or(*limit);
+            let caught = catch(limit, bug);
+            all &= caught.is_ok();
+            match caught {
+                Ok((seed, what)) => println!("planted {bug}: caught by seed {seed}: {what}"),
+                Err(()) => println!("planted {bug}: not caught by {limit} seeds"),
+            }
+        }
+        all
+    }
+
     fn replay(&self, seed: u64) -> String {
         let (package, target) = (self.package, self.target);
         format!("again: cargo test --release -p {package} --test {target} -- --seed {seed}")
@@ -232,14 +260,42 @@ fn end_at_a_panic(seed: u64, trace: &Arc<Trace>) {
 
 type Outcome = Result<Report, String>;
 
+/// The first seed, in the order in which they end, that fails with a bug, and how.
+fn catch(limit: u64, bug: &str) -> Result<(u64, String), ()> {
+    let caught = Mutex::new(None);
+    let next = AtomicU64::new(1);
+    std::thread::scope(|scope| {
+        for _ in 0..at_once() {
+            scope.spawn(|| {
+                while caught.lock().is_none() {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed > limit {
+                        return;
+                    }
+                    if let Err(output) = run_process(seed, &["--bug", bug]) {
+                        let what = output.lines().find(|line| line.starts_with("at "));
+                        let what =
+                            what.unwrap_or_else(|| output.lines().last().unwrap_or_default());
+                        caught.lock().get_or_insert((seed, what.to_owned()));
+                    }
+                }
+            });
+        }
+    });
+    caught.into_inner().ok_or(())
+}
+
+fn at_once() -> u64 {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+    variable("WEIR_SIM_JOBS").unwrap_or(processors)
+}
+
 /// Runs seeds in processes of their own, as many at once as there are processors.
 fn run_many(seeds: &[u64], arguments: &[&str]) -> Vec<(u64, Outcome)> {
     let next = AtomicU64::new(0);
     let results = Mutex::new(Vec::new());
-    let processors = std::thread::available_parallelism().map_or(1, usize::from) as u64;
-    let at_once = variable("WEIR_SIM_JOBS").unwrap_or(processors);
     std::thread::scope(|scope| {
-        for _ in 0..at_once {
+        for _ in 0..at_once() {
             scope.spawn(|| {
                 while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
                     let outcome = run_process(*seed, arguments);

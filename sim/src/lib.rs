@@ -23,6 +23,7 @@ mod life;
 mod machine;
 mod nemesis;
 mod network;
+pub mod planted;
 mod random;
 pub mod shards;
 mod threads;

@@ -10,7 +10,9 @@ use weir_raft::Seat;
 use crate::app::App;
 use crate::cluster::{Cluster, Crash};
 use crate::disk::DiskFault;
+use crate::life::Life;
 use crate::network::Weather;
+use crate::planted::Mistake;
 use crate::random::Rng;
 
 /// What is done, and how often.
@@ -239,6 +241,11 @@ impl<A: App> Nemesis<A> {
     /// Damages or loses what one node stores; it comes back as another one.
     fn damage(&self, seat: Seat) {
         let (cluster, rng) = (self.cluster.clone(), self.rng.clone());
+        if Mistake::OldImageRestored.is_made() {
+            tokio::spawn(restore_old_image(cluster, rng, seat));
+            return;
+        }
+        cluster.set_damaged(seat);
         tokio::spawn(async move {
             match rng.below(6) {
                 0 => wipe(&cluster, seat, "lost disk"),
@@ -246,7 +253,6 @@ impl<A: App> Nemesis<A> {
                 2 => swap_files(&cluster, &rng, seat).await,
                 3 => {
                     // Found when the block is read, or at a start.
-                    cluster.set_damaged(seat);
                     cluster.disk(seat).inject(DiskFault::Misdirect);
                     sleep(5 * SECOND).await;
                     cluster.crash(seat, Crash::Power);
@@ -270,9 +276,16 @@ fn wipe<A: App>(cluster: &Cluster<A>, seat: Seat, class: &'static str) {
     cluster.wipe(seat);
 }
 
+async fn restore_old_image<A: App>(cluster: Cluster<A>, rng: Arc<Rng>, seat: Seat) {
+    let image = cluster.disk(seat).copied(Life::new(cluster.node(seat)));
+    sleep(rng.time(2 * SECOND..20 * SECOND)).await;
+    cluster.crash(seat, Crash::Power);
+    cluster.put_disk(seat, |life| image.copied(life));
+    cluster.start(seat);
+}
+
 async fn lose_file<A: App>(cluster: &Cluster<A>, rng: &Rng, seat: Seat) {
     use weir_raft::disk::Disk;
-    cluster.set_damaged(seat);
     cluster.crash(seat, Crash::Process);
     let disk = cluster.disk(seat);
     let files = disk.files("wal");
@@ -290,7 +303,6 @@ async fn lose_file<A: App>(cluster: &Cluster<A>, rng: &Rng, seat: Seat) {
 }
 
 async fn swap_files<A: App>(cluster: &Cluster<A>, rng: &Rng, seat: Seat) {
-    cluster.set_damaged(seat);
     cluster.crash(seat, Crash::Process);
     let disk = cluster.disk(seat);
     let files = disk.files("wal");
@@ -308,7 +320,6 @@ async fn swap_files<A: App>(cluster: &Cluster<A>, rng: &Rng, seat: Seat) {
 
 /// Inverts a bit on the platter while the process runs; some time later it starts again.
 async fn rot<A: App>(cluster: &Cluster<A>, rng: &Rng, seat: Seat) {
-    cluster.set_damaged(seat);
     let disk = cluster.disk(seat);
     let files = disk.files(if rng.chance(800) { "wal" } else { "snap" });
     for _ in 0..20 {

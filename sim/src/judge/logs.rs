@@ -3,6 +3,18 @@
 use weir_raft::Index;
 use weir_raft::inspect::Log;
 
+/// `Err` says where the terms of a log's entries go back.
+pub fn ascends(log: &Log) -> Result<(), String> {
+    let goes_back = log.runs.windows(2).find(|pair| pair[1].0 < pair[0].0);
+    match goes_back {
+        None => Ok(()),
+        Some(pair) => Err(format!(
+            "entries of {:?} follow those of {:?}",
+            pair[1], pair[0]
+        )),
+    }
+}
+
 /// `Err` says where two logs differ that must not.
 pub fn match_each_other(one: &Log, other: &Log) -> Result<(), String> {
     let from = first(one).max(first(other));

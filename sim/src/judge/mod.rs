@@ -109,6 +109,7 @@ impl Judge {
         let record = state.shards.entry(shard.id()).or_default();
         let log = weir_raft::inspect::log(shard);
         let remembered = record.votes.remembered(life.node(), log.vote);
+        let remembered = remembered.and_then(|()| logs::ascends(&log));
         let remembered = remembered.and_then(|()| record.commits.remembered(life.node(), &log));
         if let Err(what) = remembered {
             self.violated(&format!("shard {}: {what}", shard.id()));

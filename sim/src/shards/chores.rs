@@ -15,6 +15,8 @@ use crate::random::Rng;
 
 /// How long one of them may take.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a leader may take to show that it is one.
+const LEADS: Duration = Duration::from_secs(3);
 
 #[derive(Clone)]
 pub struct Chores {
@@ -64,6 +66,12 @@ impl Chores {
         for (id, life, shard) in self.leaders() {
             let members = shard.members();
             if members.voters == wanted && members.learners.is_empty() {
+                // Who was deposed may not know better.
+                let leads = timeout(LEADS, shard.read_index()).await;
+                if life.is_over() || !matches!(leads, Ok(Ok(_))) {
+                    others = true;
+                    continue;
+                }
                 self.cluster.judge().set_voters(id, Some(wanted.clone()));
                 done.insert(id);
                 continue;
