@@ -1,6 +1,6 @@
 //! What a simulator looks at to judge a cluster from outside. Nothing else uses it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use openraft::raft::AppendEntriesResponse;
@@ -75,6 +75,13 @@ impl Log {
 
 pub fn log(shard: &Shard) -> Log {
     shard.group().look(Log::of)
+}
+
+/// The sets of voters each of which decides by its majority: one, or two while they change; `None` until the entry
+/// that says so is applied here.
+pub fn voters(shard: &Shard) -> Option<Vec<BTreeSet<NodeId>>> {
+    let (at, sets) = shard.voters();
+    (shard.applied() >= at).then_some(sets)
 }
 
 /// Where a replica has an entry.

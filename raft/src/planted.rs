@@ -22,7 +22,7 @@ pub enum Bug {
     TailCutBelowWatermark,
     /// Checksums of entries are not looked at.
     ChecksumNotChecked,
-    /// An entry that overwrote another one is not looked at in recovery.
+    /// What cut off or overwrote an entry is not looked at in recovery.
     IndexOverLog,
     /// Nobody notices that files of the log are missing or exchanged.
     FilesNotChecked,

@@ -291,6 +291,19 @@ impl Shard {
         self.group.last_in_file(file)
     }
 
+    /// The sets of voters by the last membership in the log, and that entry's index.
+    pub(crate) fn voters(&self) -> (Option<Index>, Vec<BTreeSet<NodeId>>) {
+        let metrics = self.raft.server_metrics();
+        let server = metrics.borrow_watched();
+        let stored = &server.membership_config;
+        let sets = stored.membership().get_joint_config().iter();
+        let nodes = |voters: &BTreeSet<u64>| voters.iter().copied().map(NodeId).collect();
+        (
+            stored.log_id().as_ref().map(|id| id.index),
+            sets.map(nodes).collect(),
+        )
+    }
+
     pub(crate) fn group(&self) -> &Group {
         &self.group
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
-use weir_raft::{NodeId, Shard, ShardId};
+use weir_raft::{NodeId, Shard, ShardId, inspect};
 
 use super::app::Shards;
 use crate::cluster::Cluster;
@@ -65,7 +65,8 @@ impl Chores {
         let mut others = false;
         for (id, life, shard) in self.leaders() {
             let members = shard.members();
-            if members.voters == wanted && members.learners.is_empty() {
+            let settled = inspect::voters(&shard) == Some(vec![wanted.clone()]);
+            if settled && members.learners.is_empty() {
                 // Who was deposed may not know better.
                 let leads = timeout(LEADS, shard.read_index()).await;
                 if life.is_over() || !matches!(leads, Ok(Ok(_))) {
