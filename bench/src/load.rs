@@ -137,7 +137,7 @@ impl Paced {
     pub fn run_and_read(&self, kafka: &str) -> Result<(Vec<Duration>, Vec<Duration>)> {
         let reader = self.reader(kafka)?;
         let (acks, arrived) = thread::scope(|scope| {
-            let arrived = scope.spawn(|| self.read_all(&reader));
+            let arrived = scope.spawn(move || self.read_all(&reader));
             let acks = self.send_all(kafka);
             (acks, arrived.join().expect("no panic"))
         });
