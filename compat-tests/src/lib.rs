@@ -2,7 +2,8 @@
 //!
 //! Everything here speaks to the binary over TCP and HTTP as a user's program would; none of the product's crates is
 //! linked, so that a mistake in them cannot hide itself. [`weir`] starts the binary, [`kafka`] Kafka, [`clients`] plays the
-//! matrix of stock clients, [`differential`] compares the binary's answers with Kafka's.
+//! matrix of stock clients, [`differential`] compares the binary's answers with Kafka's, [`writers`] write while it is
+//! killed, and [`lossy`] is a file system that loses what was not synced.
 
 pub mod cache;
 pub mod clients;
@@ -10,6 +11,9 @@ pub mod clock;
 pub mod differential;
 pub mod http;
 pub mod kafka;
+pub mod lossy;
+pub mod luck;
 pub mod ports;
 pub mod process;
 pub mod weir;
+pub mod writers;

@@ -23,6 +23,7 @@ pub struct Weir {
     binary: PathBuf,
     command: Vec<String>,
     dir: TempDir,
+    data_dir: PathBuf,
     pub kafka: SocketAddr,
     pub registry: SocketAddr,
     pub http: SocketAddr,
@@ -45,10 +46,12 @@ impl Weir {
     /// What [`Weir::start_with`] starts, before its first start.
     pub fn prepare(binary: &Path, command: &[&str]) -> Result<Weir> {
         let [kafka, registry, http] = ports::free()?;
+        let dir = tempfile::Builder::new().prefix("weir-").tempdir()?;
         let mut weir = Weir {
             binary: binary.to_path_buf(),
             command: Vec::new(),
-            dir: tempfile::Builder::new().prefix("weir-").tempdir()?,
+            data_dir: dir.path().join("data"),
+            dir,
             kafka: loopback(kafka),
             registry: loopback(registry),
             http: loopback(http),
@@ -60,10 +63,16 @@ impl Weir {
 
     /// The broker's data directory.
     pub fn data_dir(&self) -> PathBuf {
-        self.dir.path().join("data")
+        self.data_dir.clone()
     }
 
-    /// The temporary directory: `data/` is the broker's, `weir.log` its output over all starts.
+    /// Has later starts use this data directory, which the caller removes.
+    pub fn set_data_dir(&mut self, data_dir: PathBuf) {
+        self.data_dir = data_dir;
+    }
+
+    /// The temporary directory: `data/` is the broker's, unless it was told of another one, and `weir.log` its output
+    /// over all starts.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
@@ -85,6 +94,11 @@ impl Weir {
             child.wait()?;
         }
         Ok(())
+    }
+
+    /// As [`Weir::kill`], without waiting until the process has ended: it may have to wait for a disk.
+    pub fn begin_kill(&mut self) -> Result<()> {
+        Ok(self.child.as_mut().context("not started")?.kill()?)
     }
 
     /// What later starts put before the addresses and the data directory.

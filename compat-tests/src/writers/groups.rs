@@ -8,9 +8,9 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use crate::log::Stored;
-use crate::records::TOPIC;
-use crate::{PARTITIONS, Progress, Run};
+use super::log::Stored;
+use super::records::TOPIC;
+use super::{PARTITIONS, Progress, Run};
 
 const GROUP: &str = "committers";
 /// Records read between two commits.
@@ -99,7 +99,8 @@ fn raise(offsets: &mut HashMap<i32, i64>, partition: i32, offset: i64) {
     *known = offset.max(*known);
 }
 
-pub async fn check(run: &Arc<Run>, commits: Commits, stored: &Stored) {
+/// Offsets lie between what was acknowledged and what was sent, and what was read is still there.
+pub async fn check(run: &Arc<Run>, commits: &Commits, stored: &Stored) {
     for (place, value) in &commits.seen {
         let record = stored.get(place);
         assert_eq!(

@@ -9,8 +9,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::{Acked, TABLE, write_of};
-use crate::log::{NUMBER, Stored};
-use crate::{Progress, Run};
+use crate::writers::log::{NUMBER, Stored};
+use crate::writers::{Progress, Run};
 
 pub const WRITER: &str = "produced";
 const IN_FLIGHT: usize = 50;
@@ -30,7 +30,7 @@ pub async fn write(run: Arc<Run>, progress: Arc<Progress>) -> Vec<Acked> {
         let progress = progress.clone();
         let number = next;
         next += 1;
-        let (key, value) = write_of(WRITER, number);
+        let (key, value) = write_of(&run, WRITER, number);
         let text = number.to_string();
         let headers = OwnedHeaders::new().insert(Header {
             key: NUMBER,

@@ -8,8 +8,8 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::log::Stored;
-use crate::{PARTITIONS, Progress, Run};
+use super::log::Stored;
+use super::{PARTITIONS, Progress, Run};
 
 pub const TOPIC: &str = "survivors";
 /// Records that wait for their ack at a time.
@@ -18,6 +18,7 @@ const IN_FLIGHT: usize = 200;
 /// What was acked: partition and offset by the record's number.
 pub type Acked = BTreeMap<u64, (i32, i64)>;
 
+/// Creates the topic.
 pub async fn prepare(run: &Run) {
     let topic = NewTopic::new(TOPIC, PARTITIONS, TopicReplication::Fixed(1));
     run.create_topic(topic).await;
@@ -35,7 +36,7 @@ pub async fn write(run: Arc<Run>, progress: Arc<Progress>) -> Acked {
         let value = number;
         number += 1;
         // Queued here, in order; only the ack is awaited elsewhere.
-        let text = value.to_string();
+        let text = run.text(value);
         let partition = i32::try_from(value % 3).expect("small");
         let record = FutureRecord::<str, str>::to(TOPIC)
             .payload(&text)
@@ -57,6 +58,7 @@ pub async fn write(run: Arc<Run>, progress: Arc<Progress>) -> Acked {
     acks.join_all().await.into_iter().collect()
 }
 
+/// Each acked record is where it was acked, and none is doubled or out of order.
 pub fn check(acked: &Acked, stored: &Stored) {
     let number = |place| {
         let record = stored.get(place)?;

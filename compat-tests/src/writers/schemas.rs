@@ -7,7 +7,7 @@ use std::time::Duration;
 use reqwest::Client;
 use serde_json::{Value, json};
 
-use crate::{Progress, Run};
+use super::{Progress, Run};
 
 const SUBJECT: &str = "survivors-value";
 const PAUSE: Duration = Duration::from_millis(20);
@@ -26,6 +26,7 @@ fn schema(number: u64) -> String {
     json!({"type": "record", "name": "R", "fields": fields}).to_string()
 }
 
+/// Registers one after the other until the end of the run.
 pub async fn register(run: Arc<Run>, progress: Arc<Progress>) -> Registered {
     let client = client();
     let mut registered = Registered::new();
@@ -71,6 +72,7 @@ async fn get(client: &Client, run: &Run, path: &str) -> Value {
     body
 }
 
+/// Each id has its schema, and versions are dense.
 pub async fn check(run: &Run, registered: &Registered) {
     let client = client();
     let ids: BTreeSet<u64> = registered.values().copied().collect();
