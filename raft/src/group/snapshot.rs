@@ -49,8 +49,7 @@ impl SnapshotStore {
     /// Makes a snapshot the current one, durably, and deletes the others. Blocks.
     pub fn save(&self, snapshot: &Snapshot) -> io::Result<()> {
         self.disk.create_dir(&self.dir)?;
-        let index = snapshot.meta.last_log_id.as_ref().map_or(0, |id| id.index);
-        let path = self.dir.join(format!("{}-{index:020}.snap", self.shard));
+        let path = self.path(snapshot);
         let tmp = path.with_extension("tmp");
         let (head, crc) = encode(self.shard, snapshot);
         let file = self.disk.create(&tmp)?;
@@ -81,7 +80,10 @@ impl SnapshotStore {
         let file = self.disk.open(&path)?;
         let mut bytes = vec![0; file.size()? as usize];
         file.pread(&mut bytes, 0)?;
-        let snapshot = decode(self.shard, bytes.into()).ok_or_else(|| {
+        // Another snapshot's bytes, an older one's say, are whole, too.
+        let snapshot = decode(self.shard, bytes.into());
+        let snapshot = snapshot.filter(|snapshot| path == self.path(snapshot));
+        let snapshot = snapshot.ok_or_else(|| {
             let what = format!(
                 "snapshot {} is damaged; restore the directory from a copy of this node, or let \
                  the node join again with an empty directory and a new node id",
@@ -90,6 +92,11 @@ impl SnapshotStore {
             io::Error::new(io::ErrorKind::InvalidData, what)
         })?;
         Ok(Some(snapshot))
+    }
+
+    fn path(&self, snapshot: &Snapshot) -> PathBuf {
+        let index = snapshot.meta.last_log_id.as_ref().map_or(0, |id| id.index);
+        self.dir.join(format!("{}-{index:020}.snap", self.shard))
     }
 
     /// What the files of this shard are called.
@@ -234,6 +241,21 @@ mod tests {
         let loaded = loaded.expect("there is a snapshot");
         assert_eq!(loaded.meta, snapshot(10, b"new").meta);
         assert_eq!(loaded.snapshot, "new");
+    }
+
+    #[test]
+    fn an_older_snapshot_under_the_name_of_a_newer_one_is_refused() {
+        let disk = MemDisk::new();
+        store(&disk).save(&snapshot(9, b"old")).expect("saved");
+        let (old, new) = (
+            store(&disk).path(&snapshot(9, b"")),
+            store(&disk).path(&snapshot(10, b"")),
+        );
+        disk.rename(&old, &new).expect("renamed");
+        let error = store(&disk).load().expect_err("refused").to_string();
+        assert!(error.contains("7-00000000000000000010.snap"), "{error}");
+        disk.rename(&new, &old).expect("renamed");
+        assert!(store(&disk).load().expect("loaded").is_some());
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The WAL's files: `<sequence>.wal`, `spare-<n>.tmp` for those that wait to be used again, and the empty
-//! `<sequence>.newest`, which tells a log that lost its newest file, or all of them, from one that never had it.
+//! The WAL's files: `<sequence>.wal`, `spare-<n>.tmp` for those that wait to be used again, and the mark of the
+//! newest one, see `mark`.
 //!
 //! A file gets its header, synced, before it gets its name, so a named file with a damaged header
 //! is corruption and never an interrupted creation. The first file grows while it is written; the
@@ -16,6 +16,7 @@ use bytes::Bytes;
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::format::{FILE_HEADER_LEN, FileHeader, RECORD_HEADER_LEN, RecordHeader};
+use super::mark;
 use super::preparer::Preparer;
 use super::recovery::Recovered;
 use crate::disk::{BLOCK, BlockBuffer, Disk, DiskFile};
@@ -24,8 +25,6 @@ use crate::ids::{NodeId, WalPos};
 use crate::planted::{self, Bug};
 use crate::threads::{Threads, Wake};
 
-/// The extension of the newest file's mark.
-const MARK: &str = "newest";
 /// The next file is prepared when this part of the current one is filled.
 const PREPARE_AT: u32 = 4;
 /// Retired files kept for use; more are deleted.
@@ -183,6 +182,12 @@ impl Files {
         sender
     }
 
+    /// Notes durably that the log reaches up to `end`, which is the end of a clean stop.
+    pub fn mark_end(&self, end: WalPos) -> io::Result<()> {
+        let pool = self.shared.pool.lock();
+        mark::set_end(&*self.shared.disk, &self.shared.dir, pool.marked, end)
+    }
+
     pub fn read(&self, pos: WalPos, len: usize) -> io::Result<Bytes> {
         let open = self.shared.open.read();
         let file = open.get(&pos.file).ok_or_else(|| retired(pos))?;
@@ -264,7 +269,7 @@ impl Shared {
         }
         self.disk.sync_dir(&self.dir)?;
         // Only now: a mark without its file would be a loss.
-        mark(&*self.disk, &self.dir, *marked, seq)?;
+        mark::set(&*self.disk, &self.dir, *marked, seq)?;
         *marked = seq;
         Ok(OpenFile {
             seq,
@@ -320,35 +325,13 @@ fn retired(pos: WalPos) -> io::Error {
     )
 }
 
-/// Marks `seq` as the newest file, durably, instead of `marked`.
-pub fn mark(disk: &dyn Disk, dir: &Path, marked: u64, seq: u64) -> io::Result<()> {
-    disk.create(&mark_path(dir, seq))?;
-    if marked > 0 && marked != seq {
-        disk.remove(&mark_path(dir, marked))?;
-    }
-    disk.sync_dir(dir)
-}
-
-fn mark_path(dir: &Path, seq: u64) -> PathBuf {
-    dir.join(format!("{seq:020}.{MARK}"))
-}
-
 pub fn file_path(dir: &Path, seq: u64) -> PathBuf {
     dir.join(format!("{seq:020}.wal"))
 }
 
 /// The sequence number in a file's name.
 pub fn file_seq(path: &Path) -> Option<u64> {
-    numbered(path, "wal")
-}
-
-/// The sequence number in a mark's name.
-pub fn marked_seq(path: &Path) -> Option<u64> {
-    numbered(path, MARK)
-}
-
-fn numbered(path: &Path, extension: &str) -> Option<u64> {
-    if path.extension()? != extension {
+    if path.extension()? != "wal" {
         return None;
     }
     path.file_stem()?.to_str()?.parse().ok()

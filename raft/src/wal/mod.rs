@@ -8,6 +8,7 @@
 mod blocks;
 mod files;
 pub mod format;
+mod mark;
 mod preparer;
 mod queue;
 mod recovery;

@@ -8,8 +8,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::files::{OpenFile, file_path, file_seq, mark, marked_seq};
+use super::files::{OpenFile, file_path, file_seq};
 use super::format::{FILE_HEADER_LEN, FileHeader, Kind, RecordHeader};
+use super::mark;
 use super::scan::{Beyond, Found, Scan};
 use crate::disk::Disk;
 use crate::ids::{NodeId, WalPos};
@@ -76,10 +77,11 @@ pub fn recover(
     replay: Replay<'_>,
 ) -> Result<Recovered, OpenError> {
     disk.create_dir(dir).map_err(io("creating", dir))?;
-    let (scans, marked) = open_files(disk, dir, node)?;
+    let (scans, marked, reached) = open_files(disk, dir, node)?;
     let mut chain = Chain {
         scans,
         marked,
+        reached,
         at: WalPos::ZERO,
         position: 0,
         goes_on: false,
@@ -94,13 +96,21 @@ pub fn recover(
     chain.finish(disk, dir, &beyond, observer)
 }
 
-/// All files in order of their numbers, and the one that is marked as the newest.
-fn open_files(disk: &dyn Disk, dir: &Path, node: NodeId) -> Result<(Vec<Scan>, u64), OpenError> {
+/// All files in order of their numbers, the one that is marked as the newest, and how far the log reaches at least.
+fn open_files(
+    disk: &dyn Disk,
+    dir: &Path,
+    node: NodeId,
+) -> Result<(Vec<Scan>, u64, WalPos), OpenError> {
     let mut scans = Vec::new();
     let paths = disk.list(dir).map_err(io("listing", dir))?;
-    let marked = paths.iter().filter_map(|path| marked_seq(path)).max();
-    let marked = marked.unwrap_or(0);
+    let (mut marked, mut reached) = (0, WalPos::ZERO);
     for path in paths {
+        if let Some(seq) = mark::seq(&path) {
+            marked = seq.max(marked);
+            reached = marked_end(disk, &path)?.max(reached);
+            continue;
+        }
         match file_seq(&path) {
             Some(seq) => scans.push(open_file(disk, path, seq, node)?),
             // An unfinished or a spare file; a fresh one is made when it is needed.
@@ -113,7 +123,7 @@ fn open_files(disk: &dyn Disk, dir: &Path, node: NodeId) -> Result<(Vec<Scan>, u
     scans.sort_by_key(|scan| scan.file.seq);
     let newest = scans.last().map_or(0, |scan| scan.file.seq);
     if planted::has(Bug::FilesNotChecked) {
-        return Ok((scans, marked));
+        return Ok((scans, marked, reached));
     }
     if newest < marked {
         return Err(missing(dir, if newest == 0 { marked } else { newest + 1 }));
@@ -124,7 +134,16 @@ fn open_files(disk: &dyn Disk, dir: &Path, node: NodeId) -> Result<(Vec<Scan>, u
             return Err(missing(dir, expected));
         }
     }
-    Ok((scans, marked))
+    Ok((scans, marked, reached))
+}
+
+fn marked_end(disk: &dyn Disk, path: &Path) -> Result<WalPos, OpenError> {
+    let end = mark::end(disk, path).map_err(io("reading", path))?;
+    end.map_err(|what| OpenError::Damaged {
+        path: path.to_owned(),
+        offset: 0,
+        what: what.into(),
+    })
 }
 
 fn open_file(disk: &dyn Disk, path: PathBuf, seq: u64, node: NodeId) -> Result<Scan, OpenError> {
@@ -174,6 +193,8 @@ struct Chain {
     scans: Vec<Scan>,
     /// The file that is marked as the newest; 0 for none.
     marked: u64,
+    /// The mark says that the log reaches so far at least.
+    reached: WalPos,
     /// The first byte that is not part of a good record.
     at: WalPos,
     /// The place of the last file of the chain among `scans`.
@@ -265,7 +286,7 @@ impl Chain {
     }
 
     fn refuse_damage(&self, beyond: &Beyond) -> Result<(), OpenError> {
-        let durable = self.durable.max(beyond.durable);
+        let durable = self.durable.max(beyond.durable).max(self.reached);
         if durable <= self.at
             || planted::has(Bug::TailCutBelowWatermark)
             || planted::has(Bug::FilesNotChecked)
@@ -307,7 +328,8 @@ impl Chain {
         let mut marked = self.marked;
         if last.is_some_and(|last| last > prepared.unwrap_or(self.at.file)) {
             // The files beyond are removed, and must not be missed if that is as far as this start comes.
-            mark(disk, dir, marked, self.at.file).map_err(io("marking the newest file in", dir))?;
+            mark::set(disk, dir, marked, self.at.file)
+                .map_err(io("marking the newest file in", dir))?;
             marked = self.at.file;
         }
         let mut recovered = Recovered {

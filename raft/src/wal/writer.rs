@@ -93,7 +93,10 @@ impl Worker for Writer {
             return self.end(WalError::Stopped);
         }
         match self.write() {
-            Ok(()) => Turn::Worked,
+            Ok(()) => {
+                self.mark_end();
+                Turn::Worked
+            }
             Err(Failure::Full(error)) => {
                 self.report_full(&error);
                 Turn::Wait(Some(FULL_DISK_PAUSE))
@@ -165,6 +168,17 @@ impl Writer {
     /// True once the writer has ended; closed when it was given up.
     pub fn ended(&self) -> watch::Receiver<bool> {
         self.ended.subscribe()
+    }
+
+    /// After the last group notes where the log ends. That only helps to notice damage, so the stop is no less clean
+    /// without it.
+    fn mark_end(&self) {
+        if let Some(group) = self.group.as_ref().filter(|group| group.last)
+            && group.end > WalPos::ZERO
+            && let Err(error) = self.files.mark_end(group.end)
+        {
+            tracing::warn!(%error, "the end of the write-ahead log was not noted");
+        }
     }
 
     fn begin(&mut self, items: Vec<Item>, last: bool) {

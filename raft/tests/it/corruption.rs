@@ -1,5 +1,6 @@
-//! Every byte of a node's files flipped once, and every length that they can be cut to: the node refuses to start and
-//! names the file, or it has exactly what was acknowledged. Invariants: D3, D4, D6.
+//! Every byte of a node's files flipped once, every length that they can be cut to, each file gone, exchanged for another
+//! one or for an older copy of itself: the node refuses to start and names the file, or it has exactly what was
+//! acknowledged. Invariants: D3, D4, D6.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,6 +19,8 @@ const TOGETHER: usize = 64;
 /// A stopped node: a snapshot, files that were used before, and what came after.
 struct Fixture {
     disk: MemDisk,
+    /// The disk as it was at earlier stops.
+    older: Vec<MemDisk>,
     acknowledged: Vec<String>,
     /// Bytes that something rests on: records that are not purged, headers and the snapshot.
     precious: usize,
@@ -31,24 +34,30 @@ enum Outcome {
 impl Fixture {
     async fn new() -> Fixture {
         let mut world = world(MemDisk::allocating());
-        let (node, shard, recorder) = world.start().await;
-        for n in 0..100 {
-            put(&shard, &format!("before {n}")).await;
-        }
-        let upto = shard.snapshot().await.expect("stored").expect("not empty");
-        shard.purge(upto).await.expect("purged");
-        node.retire_wal(u64::MAX).await.expect("retired");
+        let mut older = Vec::new();
         let mut precious = 0;
-        for n in 0..120 {
-            let text = format!("after {n}");
-            put(&shard, &text).await;
-            precious += 64 + text.len();
+        let mut acknowledged = Vec::new();
+        // The last stops lie so close together that the same file is the newest one.
+        for count in [100, 120, 3, 0, 2] {
+            let (node, shard, recorder) = world.start().await;
+            if count == 120 {
+                let upto = shard.snapshot().await.expect("stored").expect("not empty");
+                shard.purge(upto).await.expect("purged");
+                node.retire_wal(u64::MAX).await.expect("retired");
+            }
+            for n in 0..count {
+                let text = format!("{n} of {count}");
+                put(&shard, &text).await;
+                precious += if count == 100 { 0 } else { 64 + text.len() };
+            }
+            acknowledged = recorder.payloads();
+            node.shutdown().await;
+            drop((node, shard));
+            // What still prepares files, if anything, does so on the disk that is left behind.
+            older.push(world.disk.crash(|| true));
+            world.disk = world.disk.crash(|| true);
         }
-        let acknowledged = recorder.payloads();
-        node.shutdown().await;
-        drop((node, shard));
-        // What still prepares files, if anything, does so on the disk that is left behind.
-        world.disk = world.disk.crash(|| true);
+        older.pop();
         let snapshots = files(&world.disk, "snapshots");
         precious += world.wal_files().len() * 64;
         precious += snapshots
@@ -57,15 +66,17 @@ impl Fixture {
             .sum::<usize>();
         Fixture {
             disk: world.disk,
+            older,
             acknowledged,
             precious,
         }
     }
 
+    /// All files but those that wait to be used again: a start removes those.
     fn files(&self) -> Vec<PathBuf> {
         let mut all = files(&self.disk, "wal");
-        all.retain(|path| path.extension().is_some_and(|extension| extension == "wal"));
         all.extend(files(&self.disk, "snapshots"));
+        all.retain(|path| !is_called(path, "tmp"));
         all
     }
 
@@ -97,6 +108,19 @@ fn world(disk: MemDisk) -> World {
     world.disk = disk;
     world.config.wal.file_bytes = FILE_BYTES;
     world
+}
+
+fn is_called(path: &Path, extension: &str) -> bool {
+    path.extension().is_some_and(|found| found == extension)
+}
+
+/// Puts these bytes in the place of a file's.
+fn replace(disk: &MemDisk, path: &Path, bytes: &[u8]) {
+    let file = disk.create(path).expect("created");
+    file.pwrite(bytes, 0).expect("written");
+    file.sync().expect("synced");
+    disk.sync_dir(path.parent().expect("a directory"))
+        .expect("synced");
 }
 
 fn files(disk: &MemDisk, folder: &str) -> Vec<PathBuf> {
@@ -167,7 +191,9 @@ async fn every_length_that_a_file_is_cut_to_is_refused_by_name() {
             let damaged = fixture.disk.crash(|| true);
             damaged.truncate(&path, len);
             let what = format!("length {len}");
-            assert!(fixture.refuses(damaged, &path, &what).await, "{what}");
+            let refused = fixture.refuses(damaged, &path, &what).await;
+            // Before the first clean stop a mark is empty.
+            assert!(refused || len == 0 && is_called(&path, "newest"), "{what}");
         }
     }
 }
@@ -179,15 +205,76 @@ async fn a_file_that_is_gone_is_missed() {
         let damaged = fixture.disk.crash(|| true);
         damaged.remove(&path).expect("removed");
         let refused = fixture.refuses(damaged, &path, "loss").await;
-        assert!(refused, "{} is gone", path.display());
+        let is_mark = is_called(&path, "newest");
+        assert!(refused || is_mark, "{} is gone", path.display());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_in_the_place_of_another_one_is_refused_by_name() {
+    let fixture = Fixture::new().await;
+    let mut exchanged = 0;
+    for (path, other) in pairs(&fixture.files()) {
+        let (bytes, others) = (fixture.disk.bytes(&path), fixture.disk.bytes(&other));
+        let damaged = fixture.disk.crash(|| true);
+        replace(&damaged, &path, &others);
+        assert!(fixture.refuses(damaged, &path, "exchange").await);
+        let damaged = fixture.disk.crash(|| true);
+        replace(&damaged, &path, &others);
+        replace(&damaged, &other, &bytes);
+        assert!(matches!(start(damaged).await, Outcome::Refused(_)));
+        exchanged += 1;
+    }
+    assert!(exchanged > 2, "{exchanged}");
+}
+
+/// All pairs of files of the same kind.
+fn pairs(files: &[PathBuf]) -> Vec<(PathBuf, PathBuf)> {
+    let mut pairs = Vec::new();
+    for path in files {
+        for other in files {
+            if path != other && path.extension() == other.extension() {
+                pairs.push((path.clone(), other.clone()));
+            }
+        }
+    }
+    pairs
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_copy_of_a_file_is_refused_by_name_or_changes_nothing() {
+    let fixture = Fixture::new().await;
+    let mut refused = 0;
+    for (older, path) in fixture
+        .older
+        .iter()
+        .flat_map(|older| fixture.files().into_iter().map(move |path| (older, path)))
+    {
+        let listed = older.list(path.parent().expect("a directory"));
+        if !listed.expect("listed").contains(&path) {
+            continue;
+        }
+        let bytes = older.bytes(&path);
+        if bytes == fixture.disk.bytes(&path) {
+            continue;
+        }
+        let damaged = fixture.disk.crash(|| true);
+        replace(&damaged, &path, &bytes);
+        let newest = is_called(&path, "wal");
+        let noticed = fixture.refuses(damaged, &path, "an older copy").await;
+        assert!(noticed || !newest, "an older {}", path.display());
+        refused += usize::from(noticed);
+    }
+    assert!(refused > 2, "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_whose_files_are_all_gone_is_not_a_new_one() {
     let fixture = Fixture::new().await;
     let damaged = fixture.disk.crash(|| true);
-    for path in fixture.files() {
+    let mut files = fixture.files();
+    files.retain(|path| !is_called(path, "newest"));
+    for path in files {
         damaged.remove(&path).expect("removed");
     }
     match start(damaged).await {
