@@ -16,6 +16,10 @@ use weir_raft::disk::{Disk, RealDisk};
 
 /// The directory of the log, which is made after the identity.
 const LOG: &str = "raft";
+/// The log's files.
+const LOG_FILES: &str = "raft/wal";
+/// An empty file of this name says that the log has entries.
+const BEGUN: &str = "begun";
 const FIRST_LINE: &str = "weir-node 1";
 
 /// The directory's identity. The directory is this process's until the value is dropped.
@@ -24,6 +28,7 @@ pub struct Identity {
     /// Raft's node id; never reused, so a directory that lost its state is another node.
     pub incarnation: u64,
     pub broker_id: i32,
+    dir: PathBuf,
     _lock: File,
 }
 
@@ -45,6 +50,11 @@ pub enum IdentityError {
         "{path} is damaged ({what}): restore it from a copy, or start with an empty --data-dir"
     )]
     Damaged { path: PathBuf, what: &'static str },
+    #[error(
+        "{0} is missing or empty, though there was a log in it, with what was acknowledged: restore it from a copy, make \
+         sure that its file system is mounted, or start with an empty --data-dir"
+    )]
+    LogMissing(PathBuf),
     #[error("cannot use the data directory {path}: {source}")]
     Io { path: PathBuf, source: io::Error },
 }
@@ -81,6 +91,10 @@ impl Identity {
                         wanted: broker_id,
                     });
                 }
+                let log = dir.join(LOG_FILES);
+                if dir.join(BEGUN).exists() && is_empty(&log).map_err(io)? {
+                    return Err(IdentityError::LogMissing(log));
+                }
                 incarnation
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -97,8 +111,27 @@ impl Identity {
         Ok(Identity {
             incarnation,
             broker_id,
+            dir: dir.to_owned(),
             _lock: lock,
         })
+    }
+
+    /// Notes durably that the log has entries: a start that finds none is refused from now on.
+    pub fn log_has_begun(&self) -> io::Result<()> {
+        let begun = self.dir.join(BEGUN);
+        if !begun.exists() {
+            File::create(begun)?;
+            File::open(&self.dir)?.sync_all()?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether there is nothing in a directory, or no directory.
+fn is_empty(dir: &Path) -> io::Result<bool> {
+    match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        listed => Ok(listed?.next().is_none()),
     }
 }
 
@@ -176,6 +209,22 @@ mod tests {
         let error = Identity::take(dir.path(), 3, || 1).expect_err("refused");
         assert!(error.to_string().contains("restore it"), "{error}");
         assert!(!dir.path().join("node").exists());
+    }
+
+    #[test]
+    fn a_log_that_has_begun_and_is_gone_is_missed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let take = || Identity::take(dir.path(), 3, || 77);
+        drop(take().expect("new"));
+        take().expect("not begun").log_has_begun().expect("noted");
+        let files = dir.path().join(LOG_FILES);
+        for _ in 0..2 {
+            let error = take().expect_err("refused").to_string();
+            assert!(error.contains("raft/wal is missing"), "{error}");
+            fs::create_dir_all(&files).expect("created");
+        }
+        fs::write(files.join("1.wal"), []).expect("written");
+        take().expect("there").log_has_begun().expect("noted");
     }
 
     #[test]

@@ -72,6 +72,8 @@ pub enum NodeError {
     NoLeader(u64),
     #[error("the metadata did not take this node's registration: {0}")]
     Registration(String),
+    #[error("noting that the log has begun failed: {0}")]
+    Begun(io::Error),
     #[error(transparent)]
     Setting(#[from] ConfigError),
     #[error("{flag} {value}: not HOST:PORT; for example {flag} broker.example.com:9092")]
@@ -175,6 +177,7 @@ impl Node {
         let meta = Arc::new(Meta::new(fold, Arc::new(log), Arc::new(env)));
         opened(&metadata).await?;
         register(&meta, &options, &identity, &listeners.kafka, &*random).await?;
+        identity.log_has_begun().map_err(NodeError::Begun)?;
 
         let ids: Vec<u64> = meta.read().shards().keys().copied().collect();
         let mut shards = vec![metadata];
