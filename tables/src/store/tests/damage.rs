@@ -69,19 +69,67 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-#[test]
-fn rows_on_damaged_files_are_folded_again() {
+fn names(dir: &Path) -> Vec<String> {
+    let listed = std::fs::read_dir(dir).unwrap();
+    let name = |entry: std::fs::DirEntry| entry.file_name().into_string().unwrap();
+    listed.map(|entry| name(entry.unwrap())).collect()
+}
+
+/// The files of a store with the whole history in `rows`, and as they were before its second half in `older`.
+fn written() -> Fixture {
     let fixture = Fixture::new();
     let [first, second] = history();
+    let dir = fixture.dir.path();
     fixture.fold(0, &first);
     fixture.tables.flush().unwrap();
+    copy(&dir.join("rows"), &dir.join("older"));
     fixture.fold(3, &second);
     fixture.tables.flush().unwrap();
+    fixture
+}
+
+#[test]
+fn rows_on_exchanged_or_older_files_are_folded_again() {
+    let fixture = written();
+    let dir = fixture.dir.path();
+    let [rows, older, damaged] = ["rows", "older", "damaged"].map(|name| dir.join(name));
+    let (mut exchanged, mut aged) = (0, 0);
+    for name in names(&rows) {
+        for other in names(&rows) {
+            // All other files are there once.
+            let tables = [&name, &other].iter().all(|name| name.ends_with(".sst"));
+            if name == other || !tables {
+                continue;
+            }
+            copy(&rows, &damaged);
+            std::fs::copy(rows.join(&other), damaged.join(&name)).unwrap();
+            check(&damaged, &format!("{other} as {name}"));
+            copy(&rows, &damaged);
+            std::fs::copy(rows.join(&other), damaged.join(&name)).unwrap();
+            std::fs::copy(rows.join(&name), damaged.join(&other)).unwrap();
+            check(&damaged, &format!("{other} and {name} exchanged"));
+            exchanged += 1;
+        }
+        if !older.join(&name).exists() {
+            continue;
+        }
+        copy(&rows, &damaged);
+        std::fs::copy(older.join(&name), damaged.join(&name)).unwrap();
+        check(&damaged, &format!("older {name}"));
+        aged += 1;
+    }
+    assert!(exchanged > 1 && aged > 3, "{exchanged} and {aged}");
+    // All of them older: the rows are those of an earlier time, and what is missing is folded.
+    check(&older, "older files");
+}
+
+#[test]
+fn rows_on_damaged_files_are_folded_again() {
+    let fixture = written();
     let original = fixture.dir.path().join("rows");
     let damaged = fixture.dir.path().join("damaged");
     let mut kinds = 0;
-    for entry in std::fs::read_dir(&original).unwrap() {
-        let name = entry.unwrap().file_name();
+    for name in names(&original) {
         let bytes = std::fs::read(original.join(&name)).unwrap();
         kinds += usize::from(!bytes.is_empty());
         for at in (0..bytes.len()).step_by(STRIDE) {
@@ -90,12 +138,12 @@ fn rows_on_damaged_files_are_folded_again() {
             for (what, bytes) in [("flipped", &flipped[..]), ("cut", &bytes[..at])] {
                 copy(&original, &damaged);
                 std::fs::write(damaged.join(&name), bytes).unwrap();
-                check(&damaged, &format!("{} {what} at {at}", name.display()));
+                check(&damaged, &format!("{name} {what} at {at}"));
             }
         }
         copy(&original, &damaged);
         std::fs::remove_file(damaged.join(&name)).unwrap();
-        check(&damaged, &format!("{} removed", name.display()));
+        check(&damaged, &format!("{name} removed"));
     }
     assert!(kinds > 4, "{kinds} files were damaged");
 }
