@@ -1,11 +1,17 @@
-//! One file of a stopped broker is damaged: the broker refuses to start and names the file, or it serves exactly what
-//! was acknowledged. What it cannot serve it says, with the file's name. Rows come back from the log in any case.
+//! One file of a stopped broker is damaged, gone, or exchanged for another one or for an older copy of itself: the broker
+//! refuses to start and names the file, or it serves exactly what was acknowledged. What it cannot serve it says, with
+//! the file's name. Rows come back from the log in any case.
+//!
+//! Every byte and every length of each format is tried where it is read: `raft/tests/it/corruption.rs`,
+//! `log/src/segment/tests.rs`, `broker/src/identity.rs`, `tables/src/store/tests/damage.rs`. Here are the files of a whole
+//! broker, each kind in each way.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use compat_tests::http;
+use compat_tests::luck::Luck;
 use compat_tests::weir::Weir;
 use rdkafka::consumer::Consumer;
 use rdkafka::message::Message;
@@ -19,8 +25,12 @@ const TABLE: &str = "rows";
 const PARTITIONS: i32 = 3;
 const RECORDS: u64 = (12 << 20) / VALUE_BYTES as u64;
 const ROWS: u64 = 50;
-/// What there is besides is empty or only written.
-const KINDS: [&str; 7] = ["wal", "snap", "seg", "node", "sst", "MANIFEST", "CURRENT"];
+/// The kinds of files that are damaged, see [`kinds`].
+const KINDS: [&str; 10] = [
+    "wal", "newest", "snap", "seg", "node", "begun", "sst", "MANIFEST", "CURRENT", "OPTIONS",
+];
+/// Files that are always empty, or that nobody reads: locks, spares, RocksDB's notes and its empty log.
+const OTHERS: [&str; 6] = ["lock", "tmp", "LOCK", "LOG", "IDENTITY", "log"];
 /// Records that do not come in this time do not come.
 const SILENCE: Duration = Duration::from_secs(3);
 
@@ -35,7 +45,19 @@ enum Harm {
     Flip,
     Cut,
     Remove,
+    /// Another file of its kind lies in its place.
+    Exchange,
+    /// A copy from an earlier stop.
+    Older,
 }
+
+const HARMS: [Harm; 5] = [
+    Harm::Flip,
+    Harm::Cut,
+    Harm::Remove,
+    Harm::Exchange,
+    Harm::Older,
+];
 
 /// What the broker had when it was stopped.
 struct Scene {
@@ -43,6 +65,8 @@ struct Scene {
     place: Place,
     /// A copy of the directory.
     original: PathBuf,
+    /// One from a stop before the last records and rows.
+    older: PathBuf,
     records: Stored,
     rows: BTreeMap<String, String>,
 }
@@ -58,14 +82,16 @@ impl Scene {
             ("table.value.format", "string"),
         ];
         place.create(TABLE, 1, &table).await;
-        for number in 0..ROWS {
-            let path = format!("/v1/tables/{TABLE}/rows/key-{}", number % (ROWS / 2));
-            let body = json!({"value": format!("value {number}")}).to_string();
-            let put = http::ask(weir.http, "PUT", &path, &body).expect("an answer");
-            assert_eq!(put.status, 200, "{}", put.body);
-        }
+        put_rows(&weir, 0);
         write(&place, TOPIC, PARTITIONS, |number| number < RECORDS).await;
         wait_until_retired(&weir).await;
+        weir.stop().expect("stopped");
+        let older = dir.join("older");
+        copy(&weir.data_dir(), &older);
+        // Little, so that the same file of the write-ahead log is the newest one.
+        weir.launch().expect("weir starts again");
+        put_rows(&weir, ROWS);
+        write(&place, TOPIC, PARTITIONS, |number| number < 10).await;
         let reader = place.clone();
         let records = tokio::task::spawn_blocking(move || read(&reader, TOPIC, PARTITIONS));
         let records = records.await.expect("the reader ends");
@@ -78,21 +104,22 @@ impl Scene {
             weir,
             place,
             original,
+            older,
             records,
             rows,
         }
     }
 
-    /// Damages one file of a fresh copy, starts the broker on it and looks at what it serves.
-    fn check(&mut self, file: &Path, harm: Harm, seed: u64) {
+    /// Damages one of these files of a kind in a fresh copy, starts the broker on it and looks at what it serves.
+    /// Says whether there was something to damage in this way.
+    fn check(&mut self, files: &[PathBuf], harm: Harm, seed: u64) -> bool {
         let data = self.weir.data_dir();
         std::fs::remove_dir_all(&data).expect("removed");
         copy(&self.original, &data);
-        let what = format!(
-            "{} {}",
-            damage(&data.join(file), harm, seed),
-            file.display()
-        );
+        let Some((file, what)) = self.damage(files, harm, seed) else {
+            return false;
+        };
+        let (file, what) = (&file, format!("{what} {}", file.display()));
         let said = self.weir.output().len();
         let name = said_of(file, harm);
         if let Err(error) = self.weir.launch() {
@@ -104,7 +131,7 @@ impl Scene {
             let advised = message.to_lowercase().contains("restore");
             assert!(message.contains(&name) && advised, "{what}: {message}");
             println!("{what}: refused");
-            return;
+            return true;
         }
         let lost = self.lost_records(&what);
         let found = rows(&self.weir);
@@ -127,6 +154,53 @@ impl Scene {
             assert!(told, "{what}: {lost} records are lost without a word");
         }
         println!("{what}: served, {lost} records were not");
+        true
+    }
+
+    /// Which file was damaged, and how; `None` where there is none for it.
+    fn damage(&self, files: &[PathBuf], harm: Harm, seed: u64) -> Option<(PathBuf, String)> {
+        let data = self.weir.data_dir();
+        let nth = seed as usize % files.len();
+        let file = files[nth].clone();
+        let path = data.join(&file);
+        let what = match harm {
+            Harm::Flip | Harm::Cut => {
+                let mut bytes = std::fs::read(&path).expect("read");
+                let at = place(&bytes, seed)?;
+                if matches!(harm, Harm::Flip) {
+                    bytes[at] ^= 0xff;
+                } else {
+                    bytes.truncate(at);
+                }
+                std::fs::write(path, bytes).expect("written");
+                format!("{harm:?} at {at} of")
+            }
+            Harm::Remove => {
+                std::fs::remove_file(path).expect("removed");
+                "removed:".to_owned()
+            }
+            Harm::Exchange => {
+                let other = &files[(nth + 1) % files.len()];
+                if *other == file {
+                    return None;
+                }
+                std::fs::copy(self.original.join(other), path).expect("copied");
+                format!("{} as", other.display())
+            }
+            Harm::Older => {
+                let changed = |file: &&PathBuf| {
+                    let older = std::fs::read(self.older.join(file));
+                    older.is_ok_and(|bytes| {
+                        bytes != std::fs::read(self.original.join(file)).expect("read")
+                    })
+                };
+                let changed: Vec<&PathBuf> = files.iter().filter(changed).collect();
+                let file = *changed.get(seed as usize % changed.len().max(1))?;
+                std::fs::copy(self.older.join(file), data.join(file)).expect("copied");
+                return Some((file.clone(), "an older".to_owned()));
+            }
+        };
+        Some((file, what))
     }
 
     /// Reads what there is, which must be right, and counts what does not come.
@@ -189,29 +263,20 @@ fn rows(weir: &Weir) -> Result<BTreeMap<String, String>, String> {
         .collect()
 }
 
-fn damage(path: &Path, harm: Harm, seed: u64) -> String {
-    let mut bytes = std::fs::read(path).expect("read");
+/// A byte to damage; none in an empty file.
+fn place(bytes: &[u8], seed: u64) -> Option<usize> {
     // Most files of the write-ahead log end with zeros that nothing rests on.
-    let used = bytes
-        .iter()
-        .rposition(|byte| *byte != 0)
-        .map_or(0, |last| last + 1);
-    let mixed = (seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 16;
-    let at = (mixed % used.max(1) as u64) as usize;
-    match harm {
-        Harm::Flip => {
-            bytes[at] ^= 0xff;
-            std::fs::write(path, bytes).expect("written");
-            format!("byte {at} flipped in")
-        }
-        Harm::Cut => {
-            std::fs::write(path, &bytes[..at]).expect("written");
-            format!("cut to {at}:")
-        }
-        Harm::Remove => {
-            std::fs::remove_file(path).expect("removed");
-            "removed:".to_owned()
-        }
+    let used = bytes.iter().rposition(|byte| *byte != 0)? + 1;
+    Some(Luck::new(seed).below(used as u64) as usize)
+}
+
+/// Gives each key the value of a number from `from` on.
+fn put_rows(weir: &Weir, from: u64) {
+    for number in from..from + ROWS {
+        let path = format!("/v1/tables/{TABLE}/rows/key-{}", number % (ROWS / 2));
+        let body = json!({"value": format!("value {number}")}).to_string();
+        let put = http::ask(weir.http, "PUT", &path, &body).expect("an answer");
+        assert_eq!(put.status, 200, "{}", put.body);
     }
 }
 
@@ -245,6 +310,8 @@ fn kinds(root: &Path) -> BTreeMap<String, Vec<PathBuf>> {
                 .and_then(|name| name.to_str())
                 .expect("a name");
             let kind = match path.extension().and_then(|extension| extension.to_str()) {
+                // RocksDB's earlier notes end with a time.
+                Some(_) if name.starts_with("LOG.old") => "LOG".to_owned(),
                 Some(extension) => extension.to_owned(),
                 None => name.split('-').next().unwrap_or(name).to_owned(),
             };
@@ -263,16 +330,23 @@ async fn a_damaged_file_is_refused_or_told_of_and_never_believed() {
     for kind in KINDS {
         assert!(kinds.contains_key(kind), "no {kind} in {:?}", kinds.keys());
     }
+    for kind in kinds.keys() {
+        let known = KINDS.iter().chain(&OTHERS).any(|known| known == kind);
+        assert!(known, "{kind} is a new kind of file: damage it here");
+    }
+    let mut done: BTreeMap<&str, usize> = BTreeMap::new();
     // The process ends with the thread that starts it.
     tokio::task::block_in_place(|| {
         for seed in 0..rounds() {
             for kind in KINDS {
-                let files = &kinds[kind];
-                let file = &files[seed as usize % files.len()];
-                for harm in [Harm::Flip, Harm::Cut, Harm::Remove] {
-                    scene.check(file, harm, seed);
+                for harm in HARMS {
+                    let damaged = scene.check(&kinds[kind], harm, seed);
+                    *done.entry(kind).or_default() += usize::from(damaged);
                 }
             }
         }
     });
+    println!("{done:?}");
+    // An older copy of the newest file of the write-ahead log among them.
+    assert_eq!(done["wal"], HARMS.len() * rounds() as usize);
 }
