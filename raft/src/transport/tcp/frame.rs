@@ -26,7 +26,10 @@ pub const PIECE_BYTES: usize = 256 << 10;
 /// The longest message: one entry at its largest, or a snapshot.
 pub const MAX_MESSAGE_BYTES: usize = u32::MAX as usize;
 /// As much is set aside for a message that was only announced.
-const RESERVED_BYTES: usize = 8 << 20;
+const FIRST_STEP_BYTES: usize = 4 << 10;
+/// And then so many times what of it has arrived, up to [`MAX_STEP_BYTES`] at once.
+const GROWTH: usize = 63;
+const MAX_STEP_BYTES: usize = 8 << 20;
 /// Messages of which a part has arrived.
 const MAX_PARTIAL: usize = 4096;
 
@@ -42,7 +45,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn decode(byte: u8) -> Option<Kind> {
+    pub fn decode(byte: u8) -> Option<Kind> {
         [Kind::Replica, Kind::Service, Kind::Answer, Kind::Failure]
             .into_iter()
             .find(|kind| *kind as u8 == byte)
@@ -128,15 +131,15 @@ impl Assembler {
             let header = parse(&bytes).map_err(malformed)?;
             let mut message = match self.partial.remove(&header.stream) {
                 Some(message) => message,
-                None => BytesMut::with_capacity((header.total as usize).min(RESERVED_BYTES)),
+                None => BytesMut::new(),
             };
             let start = message.len();
             if start + header.len > header.total as usize {
                 return Err(malformed("a message is longer than it said"));
             }
-            message.reserve(header.len);
             let mut piece = reader.take(header.len as u64);
             while message.len() < start + header.len {
+                make_room(&mut message, header.total as usize);
                 if piece.read_buf(&mut message).await? == 0 {
                     return Err(io::ErrorKind::UnexpectedEof.into());
                 }
@@ -161,6 +164,18 @@ impl Assembler {
             self.partial.insert(header.stream, message);
         }
     }
+}
+
+/// Grows a full buffer, in steps: a length that is announced and never sent costs one of them.
+fn make_room(message: &mut BytesMut, total: usize) {
+    let held = message.len();
+    if held < message.capacity() {
+        return;
+    }
+    let step = (held * GROWTH).clamp(FIRST_STEP_BYTES, MAX_STEP_BYTES);
+    let mut grown = BytesMut::with_capacity(total.min(held + step));
+    grown.extend_from_slice(message);
+    *message = grown;
 }
 
 fn malformed(what: &'static str) -> io::Error {
@@ -242,6 +257,35 @@ mod tests {
             read_all(&frame(1, 4, true, b"abc")).is_err(),
             "less than announced"
         );
+    }
+
+    #[test]
+    fn a_message_that_is_announced_and_not_sent_costs_one_step() {
+        let head = frame(1, u32::MAX, false, b"a");
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        runtime.expect("a runtime").block_on(async {
+            let mut assembler = Assembler::default();
+            let ended = assembler.next(&mut &head[..]).await.expect("legal");
+            assert_eq!(ended, None);
+            let held: usize = assembler.partial.values().map(BytesMut::capacity).sum();
+            assert_eq!(held, FIRST_STEP_BYTES);
+        });
+    }
+
+    #[test]
+    fn a_long_message_arrives_whole_in_few_steps() {
+        let bytes = Bytes::from(vec![7; 3 * PIECE_BYTES + 5]);
+        let mut sent = Vec::new();
+        let mut rest = bytes.clone();
+        while !rest.is_empty() {
+            let piece = rest.split_to(rest.len().min(PIECE_BYTES));
+            let total = bytes.len() as u32;
+            let parts = [piece];
+            sent.extend(header(1, total, Kind::Answer, rest.is_empty(), &parts));
+            sent.extend(&parts[0]);
+        }
+        let messages = read_all(&sent).expect("legal");
+        assert_eq!(messages[0].bytes, bytes);
     }
 
     proptest! {
