@@ -168,17 +168,21 @@ impl SegmentIndex {
                 len: u32_at(entry, 16),
                 crc: u32_at(entry, 20),
             });
-            at += u64::from(u32_at(entry, 16));
-        }
-        for next in 1..blocks.len() {
-            blocks[next - 1].last_offset = blocks[next].base_offset - 1;
+            let len = u64::from(u32_at(entry, 16));
+            at = at.checked_add(len).ok_or(Damage::Index)?;
         }
         let rises = blocks
-            .iter()
-            .all(|block| block.base_offset <= block.last_offset);
+            .windows(2)
+            .all(|pair| pair[0].base_offset < pair[1].base_offset)
+            && blocks
+                .last()
+                .is_some_and(|last| last.base_offset <= last.last_offset);
         let first = blocks.first().map(|block| block.base_offset);
         if !rises || first != Some(segment.base_offset) || at != segment.at + segment.bytes {
             return Err(Damage::Index);
+        }
+        for next in 1..blocks.len() {
+            blocks[next - 1].last_offset = blocks[next].base_offset - 1;
         }
         Ok(SegmentIndex { blocks })
     }
@@ -422,10 +426,14 @@ impl Segments {
         self.list.iter().map(|segment| segment.bytes).sum()
     }
 
-    /// `None` when they are not sound, or not consecutive.
+    /// `None` when they are not sound, not consecutive, or more bytes than there can be.
     pub(crate) fn restore(list: Vec<Segment>) -> Option<Segments> {
         let sound = list.iter().all(Segment::is_sound);
-        (sound && follow(&list)).then_some(Segments { list })
+        let bytes = list
+            .iter()
+            .try_fold(0u64, |sum, segment| sum.checked_add(segment.bytes));
+        let countable = bytes.is_some_and(|bytes| i64::try_from(bytes).is_ok());
+        (sound && countable && follow(&list)).then_some(Segments { list })
     }
 
     /// Memory held beside the struct itself.

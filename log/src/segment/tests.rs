@@ -143,3 +143,48 @@ fn what_was_trimmed_while_it_was_moved_is_not_taken() {
     assert!(!fixture.log.move_to(segment));
     assert_eq!(fixture.log.retained_bytes(), 0);
 }
+
+#[test]
+fn an_index_with_impossible_numbers_is_refused() {
+    let mut segment = Segment {
+        base_offset: 0,
+        last_offset: 9,
+        max_timestamp: 0,
+        file: 3,
+        at: u64::MAX - 200,
+        bytes: 100,
+        blocks: 2,
+        index_crc: 0,
+        state: SegmentState::Dirty,
+    };
+    assert!(segment.is_sound());
+    for (second_base, second_len) in [(i64::MIN, 50), (5, u32::MAX)] {
+        let mut index = vec![0; segment.index_len()];
+        let (first, second) = index[INDEX_HEADER_LEN..].split_at_mut(ENTRY_LEN);
+        first[16..20].copy_from_slice(&50u32.to_le_bytes());
+        second[0..8].copy_from_slice(&second_base.to_le_bytes());
+        second[16..20].copy_from_slice(&second_len.to_le_bytes());
+        segment.index_crc = crc32c::crc32c(&index[4..]);
+        index[..4].copy_from_slice(&segment.index_crc.to_le_bytes());
+        let decoded = SegmentIndex::decode(&segment, &index);
+        assert_eq!(decoded, Err(Damage::Index), "{second_base} {second_len}");
+    }
+}
+
+#[test]
+fn segments_with_more_bytes_than_there_can_be_are_refused() {
+    let segment = |base_offset, bytes| Segment {
+        base_offset,
+        last_offset: base_offset,
+        max_timestamp: 0,
+        file: 3,
+        at: 32,
+        bytes,
+        blocks: 1,
+        index_crc: 0,
+        state: SegmentState::Dirty,
+    };
+    assert!(Segments::restore(vec![segment(0, 1 << 61), segment(1, 1 << 61)]).is_some());
+    assert!(Segments::restore(vec![segment(0, 1 << 62), segment(1, 1 << 62)]).is_none());
+    assert!(Segments::restore(vec![segment(0, 1 << 63), segment(1, 1 << 63)]).is_none());
+}
