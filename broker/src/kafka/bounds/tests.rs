@@ -271,6 +271,22 @@ fn a_known_tag_whose_size_is_not_its_values_is_refused() {
     ));
 }
 
+/// The decoder keeps unknown tags in a tree for each struct, whose first node has room for eleven.
+#[test]
+fn a_struct_with_an_unknown_tag_is_charged_the_node_of_a_tree() {
+    const TOPICS: u8 = 100;
+    let topic = [0; 16].iter().chain(&[2, b't', 1, 9, 0]);
+    let mut body = vec![TOPICS + 1];
+    for _ in 0..TOPICS {
+        body.extend(topic.clone());
+    }
+    body.extend([0, 0, 0]);
+    let walked = check(super::request(ApiKey::Metadata), 12, &body).unwrap();
+    assert_eq!(walked.body_bytes, body.len());
+    let node = 11 * (size_of::<i32>() + size_of::<Bytes>());
+    assert!(walked.decoded_bytes >= usize::from(TOPICS) * node);
+}
+
 /// Default requests and responses of one API, at each version that bounds describes.
 fn check_messages<Q, R>(key: ApiKey)
 where

@@ -8,8 +8,11 @@ use crate::kafka::codec::{Reader, WireError};
 /// The most that one request may take when it is decoded, beside the bytes that it shares with its frame: room for
 /// some 300,000 partitions.
 pub const MAX_DECODED_BYTES: usize = 32 * 1024 * 1024;
-/// What the decoder keeps for a tagged field that it does not know: a tag, a slice and its place in a tree.
-const UNKNOWN_TAG_BYTES: usize = 64;
+/// What the decoder keeps for the first tagged field of a struct that it does not know: a tree's node, with room for
+/// eleven tags and slices.
+const FIRST_UNKNOWN_TAG_BYTES: usize = 448;
+/// And for each further one, as nodes are at least half full.
+const UNKNOWN_TAG_BYTES: usize = 96;
 
 /// Why a body is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -136,6 +139,7 @@ impl Walk {
         const NAME: &str = "tagged fields";
         let wire = |error| BoundsError::Wire { field: NAME, error };
         let count = reader.unsigned_varint().map_err(wire)?;
+        let mut unknown_bytes = FIRST_UNKNOWN_TAG_BYTES;
         for _ in 0..count {
             let tag = reader.unsigned_varint().map_err(wire)?;
             let size = reader.unsigned_varint().map_err(wire)? as usize;
@@ -145,7 +149,10 @@ impl Walk {
                 .iter()
                 .find(|known| known.tag == tag && known.field.is_in(self.version))
             {
-                None => self.charge(UNKNOWN_TAG_BYTES)?,
+                None => {
+                    self.charge(unknown_bytes)?;
+                    unknown_bytes = UNKNOWN_TAG_BYTES;
+                }
                 Some(known) => self.known_tag(&known.field, size, &mut value)?,
             }
         }
