@@ -23,8 +23,11 @@
 //!
 //! A mark is never 0xFF, so that the end of a text sorts before its continuation.
 
+use std::ops::RangeInclusive;
+
 use arrow_schema::DataType;
 use weir_schema::row::Scalar;
+use weir_schema::row::datetime::per_day;
 
 const NULL: u8 = 0x01;
 const VALUE: u8 = 0x02;
@@ -65,7 +68,11 @@ pub fn decode(data_type: &DataType, input: &mut &[u8]) -> Option<Scalar> {
         _ => return None,
     }
     Some(match data_type {
-        DataType::Boolean => Scalar::Boolean(take::<1>(input)? == [1]),
+        DataType::Boolean => match take::<1>(input)? {
+            [0] => Scalar::Boolean(false),
+            [1] => Scalar::Boolean(true),
+            _ => return None,
+        },
         DataType::Int8
         | DataType::Int16
         | DataType::Int32
@@ -73,7 +80,10 @@ pub fn decode(data_type: &DataType, input: &mut &[u8]) -> Option<Scalar> {
         | DataType::Date32
         | DataType::Time32(_)
         | DataType::Time64(_)
-        | DataType::Timestamp(..) => Scalar::Int(unflip64(take::<8>(input)?)),
+        | DataType::Timestamp(..) => {
+            let number = unflip64(take::<8>(input)?);
+            Scalar::Int(range(data_type).contains(&number).then_some(number)?)
+        }
         DataType::Float32 => Scalar::Float(unorder_f32(take::<4>(input)?)),
         DataType::Float64 => Scalar::Double(unorder_f64(take::<8>(input)?)),
         DataType::Decimal128(..) => {
@@ -83,6 +93,17 @@ pub fn decode(data_type: &DataType, input: &mut &[u8]) -> Option<Scalar> {
         DataType::Binary | DataType::FixedSizeBinary(_) => Scalar::Bytes(unterminated(input)?),
         _ => return None,
     })
+}
+
+/// The integers that a column of this type holds.
+fn range(data_type: &DataType) -> RangeInclusive<i64> {
+    match data_type {
+        DataType::Int8 => i8::MIN.into()..=i8::MAX.into(),
+        DataType::Int16 => i16::MIN.into()..=i16::MAX.into(),
+        DataType::Int32 | DataType::Date32 => i32::MIN.into()..=i32::MAX.into(),
+        DataType::Time32(unit) | DataType::Time64(unit) => 0..=per_day(*unit) - 1,
+        _ => i64::MIN..=i64::MAX,
+    }
 }
 
 /// Order-preserving form of a signed integer.

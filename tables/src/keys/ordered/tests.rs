@@ -132,3 +132,26 @@ proptest! {
         }
     }
 }
+
+/// What is shown of a stored key must be what its columns can hold.
+#[test]
+fn numbers_outside_of_a_columns_type_are_no_key() {
+    let millis = TimeUnit::Millisecond;
+    for (data_type, greatest) in [
+        (DataType::Int8, i64::from(i8::MAX)),
+        (DataType::Date32, i32::MAX.into()),
+        (DataType::Time32(millis), 86_400_000 - 1),
+        (DataType::Timestamp(millis, None), i64::MAX),
+    ] {
+        let decoded = |number| {
+            let bytes = encoded(&[Scalar::Int(number)]);
+            decode(&data_type, &mut &bytes[..])
+        };
+        assert_eq!(decoded(greatest), Some(Scalar::Int(greatest)));
+        if greatest < i64::MAX {
+            assert_eq!(decoded(greatest + 1), None, "{data_type}");
+            assert_eq!(decoded(i64::MIN), None, "{data_type}");
+        }
+    }
+    assert_eq!(decode(&DataType::Boolean, &mut &b"\x02\x02"[..]), None);
+}
