@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 use crate::def::KeyFormat;
@@ -312,12 +312,21 @@ impl<'de> Visitor<'de> for KeySeed<'_, '_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        let mut values: Vec<Value> = Vec::new();
-        while let Some(value) = items.next_element()? {
-            values.push(value);
+        let columns = self.seed.table.key().columns().len();
+        let mut values: Vec<Value> = Vec::with_capacity(columns);
+        while values.len() < columns {
+            match items.next_element()? {
+                Some(value) => values.push(value),
+                None => return Err(self.wrong_count(values.len())),
+            }
         }
-        if values.len() != self.seed.table.key().columns().len() {
-            return Err(self.wrong_count(values.len()));
+        // What is too much is counted and not kept: a value takes many times its bytes.
+        let mut found = columns;
+        while items.next_element::<IgnoredAny>()?.is_some() {
+            found += 1;
+        }
+        if found != columns {
+            return Err(self.wrong_count(found));
         }
         self.add(&values)
     }

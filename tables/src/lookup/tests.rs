@@ -79,6 +79,8 @@ fn a_key_of_more_columns_is_an_array_or_an_object() {
         refused(json!([["UA", 1], "UA"]))
             .starts_with("keys[1]: has 1 columns, and the key is (carrier, flight)")
     );
+    assert!(refused(json!([["UA"]])).starts_with("keys[0]: has 1 columns"));
+    assert!(refused(json!([["UA", 1, [2, 3], 4]])).starts_with("keys[0]: has 4 columns"));
     assert!(refused(json!([{"tail": 1}])).starts_with("keys[0]: the key has no column `tail`"));
     assert!(refused(json!([["UA", null]])).starts_with("keys[0]: key column flight: is null"));
 }
