@@ -19,6 +19,8 @@ impl<'a> Parts<'a> {
         let mut parts = Parts {
             values: vec![Vec::new(); message.fields.len()],
         };
+        // The field of each oneof that came last, where one did.
+        let mut chosen: Vec<usize> = Vec::new();
         let mut wire = Wire::new(bytes);
         let mut hint = 0;
         while !wire.is_empty() {
@@ -29,10 +31,12 @@ impl<'a> Parts<'a> {
             hint = position;
             check_wire_type(field, raw.wire_type()).map_err(|e| in_field(e, &field.name))?;
             if let Some(oneof) = field.oneof {
-                for (other, values) in message.fields.iter().zip(&mut parts.values) {
-                    if other.oneof == Some(oneof) && other.number != number {
-                        values.clear();
-                    }
+                if chosen.len() <= oneof {
+                    chosen.resize(oneof + 1, position);
+                }
+                let before = std::mem::replace(&mut chosen[oneof], position);
+                if before != position && message.fields[before].oneof == Some(oneof) {
+                    parts.values[before].clear();
                 }
             }
             let values = &mut parts.values[position];
