@@ -36,11 +36,12 @@ impl Budget {
         true
     }
 
-    /// Whether there is room for a step that goes no deeper.
-    pub fn spend(&mut self) -> bool {
+    /// Whether there is room for a step that goes no deeper and costs as much as so many comparisons.
+    pub fn spend(&mut self, comparisons: usize) -> bool {
         let room = self.enter();
         if room {
             self.leave();
+            self.comparisons += comparisons - 1;
         }
         room
     }

@@ -315,3 +315,18 @@ proptest! {
         prop_assert_eq!(FOUR_TYPES.canonical(&payload, JsonStyle::Compact).unwrap(), payload);
     }
 }
+
+#[test]
+fn patterns_that_take_much_memory_are_refused() {
+    let schema = |count: usize, pattern: &str| {
+        let patterns = (0..count).map(|n| (format!("^p{n}{pattern}$"), json!({})));
+        let patterns: serde_json::Map<_, _> = patterns.collect();
+        json!({ "patternProperties": patterns }).to_string()
+    };
+    let error = |text: &str| parse(text, &[]).err().map(|error| error.to_string());
+    assert_eq!(error(&schema(1_000, "x{1,5}")), None);
+    let many = error(&schema(1_001, "x"));
+    assert!(many.unwrap().contains("1001 patterns"));
+    assert_eq!(error(&schema(1, "(x{100}){100}")), None);
+    assert!(error(&schema(300, "(x{100}){100}")).is_some());
+}

@@ -11,22 +11,55 @@ const BASE_URI: &str = "schema:///";
 
 /// Steps that a pattern may take on one string before it counts as not matching.
 const BACKTRACK_LIMIT: usize = 100_000;
+/// Patterns that a schema may have, those of its references counted.
+const MAX_PATTERNS: usize = 1_000;
+/// What all patterns together may take when they are compiled, and what one may: a few characters can stand for megabytes.
+const PATTERNS_BYTES: usize = 64 << 20;
+const PATTERN_BYTES: usize = 4 << 20;
 
 /// A schema without `$schema` is draft 7, as Confluent's serializers have it.
 pub(super) fn build(
     schema: &Value,
     documents: Vec<(String, Value)>,
 ) -> Result<Validator, SchemaError> {
+    let referenced = documents.iter().map(|(_, document)| document);
+    let patterns: usize = referenced.chain([schema]).map(count_patterns).sum();
+    if patterns > MAX_PATTERNS {
+        let reason = format!("has {patterns} patterns, and {MAX_PATTERNS} are allowed");
+        return Err(SchemaError::invalid("the schema", reason));
+    }
+    let pattern_options = PatternOptions::fancy_regex()
+        .backtrack_limit(BACKTRACK_LIMIT)
+        .size_limit(PATTERN_BYTES.min(PATTERNS_BYTES / patterns.max(1)));
     let mut options = jsonschema::options()
         .with_base_uri(BASE_URI)
         .with_retriever(References(documents))
-        .with_pattern_options(PatternOptions::fancy_regex().backtrack_limit(BACKTRACK_LIMIT));
+        .with_pattern_options(pattern_options);
     if schema.get("$schema").is_none() {
         options = options.with_draft(Draft::Draft7);
     }
     options
         .build(schema)
         .map_err(|e| SchemaError::invalid(place(&e, "the schema"), e.to_string()))
+}
+
+/// Regular expressions in a document, reached or not.
+fn count_patterns(document: &Value) -> usize {
+    let mut rest = vec![document];
+    let mut count = 0;
+    while let Some(value) = rest.pop() {
+        match value {
+            Value::Object(object) => {
+                count += usize::from(object.get("pattern").is_some_and(Value::is_string));
+                let by_name = object.get("patternProperties").and_then(Value::as_object);
+                count += by_name.map_or(0, |patterns| patterns.len());
+                rest.extend(object.values());
+            }
+            Value::Array(values) => rest.extend(values),
+            _ => {}
+        }
+    }
+    count
 }
 
 /// Checks a document; the failure names the first place that does not fit.

@@ -85,7 +85,7 @@ impl<'a> Check<'a> {
     /// Some branch must read it; which of the others cannot is no news.
     fn branch_for(&mut self, branches: &'a [Node], writer: &'a Node) -> Vec<Difference> {
         for branch in branches {
-            if !self.budget.spend() {
+            if !self.budget.spend(1) {
                 return Vec::new();
             }
             if self.may_match(branch, writer) && self.nodes(branch, writer).is_empty() {

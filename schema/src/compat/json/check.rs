@@ -9,6 +9,10 @@ mod combined;
 mod leaf;
 mod object;
 
+use std::collections::BTreeMap;
+
+use jsonschema::Validator;
+
 use super::JsonSchema;
 use super::node::{Allowed, Node, NodeId, Nodes, Shape};
 use crate::compat::budget::gather;
@@ -24,6 +28,7 @@ pub fn differences(reader: &JsonSchema, writer: &JsonSchema, lenient: bool) -> V
         pairs: Pairs::new(),
         path: Path::root(),
         budget: Budget::new(),
+        patterns: BTreeMap::new(),
     };
     let original = Ref {
         side: Side::Original,
@@ -44,6 +49,8 @@ struct Check<'a> {
     pairs: Pairs<Ref>,
     path: Path,
     budget: Budget,
+    /// Patterns of property names that were compiled; `None` for those that do not compile.
+    patterns: BTreeMap<String, Option<Validator>>,
 }
 
 /// Which of the two schemas a node belongs to. Below `not` they change places.

@@ -166,3 +166,25 @@ fn a_long_chain_of_references_is_compared_within_bounds() {
     };
     check(&chain("string"), &chain("integer"), &["TOO_COMPLEX"]);
 }
+
+/// Names are matched with patterns that are compiled once, and only so many of them.
+#[test]
+fn many_patterns_are_compared_within_bounds() {
+    let patterns = |count: usize| {
+        let patterns: Vec<String> = (0..count)
+            .map(|n| format!(r#""^p{n}_(x{{50}}){{50}}$":{{"type":"string"}}"#))
+            .collect();
+        format!(
+            r#"{{"type":"object","patternProperties":{{{}}},"additionalProperties":false"#,
+            patterns.join(",")
+        )
+    };
+    let names: Vec<String> = (0..2_000)
+        .map(|n| format!(r#""name{n}":{{"type":"string"}}"#))
+        .collect();
+    let named = format!(r#","properties":{{{}}}}}"#, names.join(","));
+    let few = patterns(3);
+    check(&(few.clone() + "}"), &(few + &named), &[]);
+    let many = patterns(300);
+    check(&(many.clone() + "}"), &(many + &named), &["TOO_COMPLEX"]);
+}

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use jsonschema::PatternOptions;
 use serde_json::{Value, json};
 
 use super::super::node::{ObjectShape, Shape};
@@ -10,6 +11,13 @@ use super::{Check, Of, Ref, gather};
 use crate::compat::Difference;
 
 type Object<'a> = Of<'a, ObjectShape>;
+
+/// Compiling a pattern takes as long as so many comparisons, and is done once.
+const PATTERN_COMPARISONS: usize = 1_000;
+/// The most that one may take when it is compiled.
+const PATTERN_BYTES: usize = 1 << 20;
+/// Steps that one may take on a name before it counts as not matching.
+const PATTERN_STEPS: usize = 5_000;
 
 impl Check<'_> {
     pub(super) fn objects(&mut self, original: Object<'_>, update: Object<'_>) -> Vec<Difference> {
@@ -163,9 +171,31 @@ impl Check<'_> {
     /// The schema of an unlisted property: a pattern's that it matches, else the rest's.
     fn allowed_under(&mut self, name: &str, object: Object<'_>) -> Option<Ref> {
         let mut patterns = object.shape.patterns.iter();
-        let matching = patterns.find(|(pattern, _)| self.budget.spend() && matches(pattern, name));
+        let matching = patterns.find(|(pattern, _)| self.matches(pattern, name));
         let node = matching.map(|(_, node)| *node).or(object.shape.rest.only());
         node.map(|node| object.part(node))
+    }
+
+    /// Whether a name matches a pattern, by the validator's own regular expressions. A pattern that does not compile
+    /// matches none.
+    fn matches(&mut self, pattern: &str, name: &str) -> bool {
+        if !self.budget.spend(1) {
+            return false;
+        }
+        if !self.patterns.contains_key(pattern) {
+            if !self.budget.spend(PATTERN_COMPARISONS) {
+                return false;
+            }
+            let limits = PatternOptions::fancy_regex()
+                .size_limit(PATTERN_BYTES)
+                .backtrack_limit(PATTERN_STEPS);
+            let compiled = jsonschema::options()
+                .with_pattern_options(limits)
+                .build(&json!({ "pattern": pattern }));
+            self.patterns.insert(pattern.to_owned(), compiled.ok());
+        }
+        let compiled = self.patterns[pattern].as_ref();
+        compiled.is_some_and(|compiled| compiled.is_valid(&Value::from(name)))
     }
 
     fn dependencies(&mut self, original: Object<'_>, update: Object<'_>) -> Vec<Difference> {
@@ -195,11 +225,4 @@ impl Check<'_> {
 
 fn is_open(object: &ObjectShape) -> bool {
     object.rest.is_open() && object.patterns.is_empty()
-}
-
-/// Whether a name matches a pattern, by the validator's own regular expressions.
-fn matches(pattern: &str, name: &str) -> bool {
-    jsonschema::options()
-        .build(&json!({ "pattern": pattern }))
-        .is_ok_and(|validator| validator.is_valid(&Value::from(name)))
 }
