@@ -22,6 +22,10 @@ pub use error::{NoMapping, PayloadError, SchemaError};
 use crate::SchemaType;
 use crate::framing::{Indexes, Payload};
 
+/// Values that one payload may come to as a row. A value takes many times the bytes that stand for it: two bytes of JSON
+/// or one of Avro come to some seventy, and a repeated Protobuf message of a thousand fields to a thousand values.
+pub const MAX_VALUES: usize = 1 << 20;
+
 /// A schema, ready to read and write payloads. Costly to make and cheap to share; callers keep it.
 pub struct Codec {
     language: Language,

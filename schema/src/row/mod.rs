@@ -20,12 +20,14 @@
 //! | MAP | Map | an object; with keys that are not strings, an array of `[key, value]` |
 //! | ROW | Struct | an object |
 
+mod count;
 pub mod datetime;
 pub mod decimal;
 mod int64;
 pub mod number;
 mod scalar;
 
+pub use count::has_too_many_values;
 pub use int64::int64_as_strings;
 pub use scalar::{
     Scalar, decimal_from_json, expected, key_scalars, scalar_from_json, scalar_to_json,

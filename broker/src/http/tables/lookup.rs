@@ -10,6 +10,7 @@ use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, Visitor};
 use tokio::time::Instant;
+use weir_schema::row::has_too_many_values;
 use weir_tables::{FoundRow, KeysSeed, LookupKeys, RowOptions, RowWriter};
 
 use super::query::{Query, key_values};
@@ -165,6 +166,12 @@ struct Request {
 }
 
 fn parse(open: &OpenTable, body: &[u8]) -> Result<Request, ApiError> {
+    if has_too_many_values(body) {
+        return Err(ApiError::bad_body(
+            "the body holds too many values",
+            BODY_HINT,
+        ));
+    }
     let mut text = serde_json::Deserializer::from_slice(body);
     let refused = |error: serde_json::Error| {
         let message = error.to_string();

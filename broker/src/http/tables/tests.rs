@@ -195,12 +195,15 @@ async fn a_body_that_is_no_row_is_refused_by_column() {
         200,
         "the key may stand in both"
     );
-    refused(
-        call(&service, Method::PUT, uri, "{").await,
-        400,
-        "bad_body",
-        None,
-    );
+    let many_values = format!(r#"{{"value":[{}0]}}"#, "0,".repeat(1 << 20));
+    for body in ["{".to_owned(), many_values] {
+        refused(
+            call(&service, Method::PUT, uri, body).await,
+            400,
+            "bad_body",
+            None,
+        );
+    }
 }
 
 #[tokio::test]

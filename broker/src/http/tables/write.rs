@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, Uri, header};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use weir_schema::framing::{self, Indexes, Payload};
-use weir_schema::row::bytes_from_text;
+use weir_schema::row::{bytes_from_text, has_too_many_values};
 use weir_tables::table::VALUE_COLUMN;
 use weir_tables::{RecordKey, Table, ValueFormat};
 
@@ -107,6 +107,12 @@ fn raw_value(table: &Table, body: &Bytes) -> Result<Vec<u8>, ApiError> {
 
 /// The value of a row that is a JSON object.
 fn json_value(table: &Table, key: &[Value], body: &[u8]) -> Result<Vec<u8>, ApiError> {
+    if has_too_many_values(body) {
+        return Err(ApiError::bad_body(
+            "the row holds too many values",
+            ROW_HINT,
+        ));
+    }
     let row: Value =
         serde_json::from_slice(body).map_err(|error| ApiError::bad_body(error, ROW_HINT))?;
     let Value::Object(mut row) = row else {

@@ -48,6 +48,7 @@ impl AvroSchema {
             }
             Node::Record(record) => {
                 input.count_empty()?;
+                input.count_held(record.fields.len())?;
                 let depth = deeper(depth)?;
                 for field in &record.fields {
                     self.rewrite(field.node, input, out, depth)

@@ -50,6 +50,7 @@ impl AvroSchema {
         match self.node(id) {
             Node::Record(record) => {
                 input.count_empty()?;
+                input.count_held(record.fields.len())?;
                 let depth = deeper(depth)?;
                 for field in &record.fields {
                     self.check_node(field.node, input, depth)

@@ -1,5 +1,6 @@
 //! Reads Avro's primitives from a payload, never past its end.
 
+use crate::codec::MAX_VALUES;
 use crate::codec::error::{Fault, fault};
 
 /// Deepest nesting of a payload. A level is a record, an array, a map or a union.
@@ -11,6 +12,8 @@ pub(super) struct Cursor<'a> {
     /// How many values that take no bytes may still be read. Without it a few bytes could claim 2^60
     /// nulls, or a few nested empty records that each stand in the next twice.
     empty_values: usize,
+    /// How many values may still be held.
+    values: usize,
 }
 
 impl<'a> Cursor<'a> {
@@ -18,7 +21,20 @@ impl<'a> Cursor<'a> {
         Cursor {
             rest: bytes,
             empty_values: 10_000 + 8 * bytes.len(),
+            values: MAX_VALUES,
         }
+    }
+
+    /// Other bytes whose values count among those of this payload; [`Cursor::count_with`] takes their number back.
+    pub(super) fn beside<'b>(&self, bytes: &'b [u8]) -> Cursor<'b> {
+        Cursor {
+            values: self.values,
+            ..Cursor::new(bytes)
+        }
+    }
+
+    pub(super) fn count_with(&mut self, other: &Cursor) {
+        self.values = other.values;
     }
 
     pub(super) fn rest(&self) -> &'a [u8] {
@@ -31,6 +47,16 @@ impl<'a> Cursor<'a> {
         match self.empty_values.checked_sub(1) {
             Some(left) => self.empty_values = left,
             None => return Err(fault("holds too many values that take no bytes")),
+        }
+        Ok(())
+    }
+
+    /// Counts what an array, a map or a record holds, or a default that is taken for what was not written.
+    #[inline]
+    pub(super) fn count_held(&mut self, values: usize) -> Result<(), Fault> {
+        match self.values.checked_sub(values) {
+            Some(left) => self.values = left,
+            None => return Err(fault("holds too many values")),
         }
         Ok(())
     }
@@ -192,6 +218,7 @@ pub(super) fn each_item<'a>(
     let mut index = 0;
     loop {
         let block = input.block()?;
+        input.count_held(usize::try_from(block.count).unwrap_or(usize::MAX))?;
         for _ in 0..block.count {
             item(input, index)?;
             index += 1;

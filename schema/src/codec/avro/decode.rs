@@ -28,6 +28,7 @@ impl AvroSchema {
         match self.node(id) {
             Node::Record(record) => {
                 input.count_empty()?;
+                input.count_held(record.fields.len())?;
                 let depth = deeper(depth)?;
                 let mut row = Map::with_capacity(record.fields.len());
                 for field in &record.fields {

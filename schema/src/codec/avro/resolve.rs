@@ -105,6 +105,7 @@ impl Resolution<'_> {
         depth: u32,
     ) -> Result<Value, Fault> {
         input.count_empty()?;
+        input.count_held(written.fields.len().max(read.fields.len()))?;
         let mut values: Vec<Option<Value>> = vec![None; read.fields.len()];
         for (position, field) in written.fields.iter().enumerate() {
             let done = match target(read, field, position) {
@@ -119,18 +120,20 @@ impl Resolution<'_> {
         for (field, value) in read.fields.iter().zip(values) {
             let value = match value {
                 Some(value) => value,
-                None => self.absent(field, depth)?,
+                None => self.absent(field, input, depth)?,
             };
             row.insert(field.name.clone(), value);
         }
         Ok(Value::Object(row))
     }
 
-    fn absent(&self, field: &Field, depth: u32) -> Result<Value, Fault> {
+    fn absent(&self, field: &Field, input: &mut Cursor, depth: u32) -> Result<Value, Fault> {
         match &field.default {
             FieldDefault::Value(bytes) => {
-                self.reader
-                    .decode_node(field.node, &mut Cursor::new(bytes), depth)
+                let mut default = input.beside(bytes);
+                let value = self.reader.decode_node(field.node, &mut default, depth)?;
+                input.count_with(&default);
+                Ok(value)
             }
             FieldDefault::None | FieldDefault::Invalid => Ok(Value::Null),
         }

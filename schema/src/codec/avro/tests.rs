@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::codec::{PayloadError, SchemaError};
+use crate::codec::avro::encode::write_long;
+use crate::codec::{MAX_VALUES, PayloadError, SchemaError};
 
 fn schema(schema: &Value) -> AvroSchema {
     parse(&schema.to_string(), &[]).unwrap_or_else(|e| panic!("{schema}: {e}"))
@@ -190,10 +191,48 @@ fn claims_of_more_than_there_is_are_refused_at_once() {
         &nulls,
         &[0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f, 0],
     );
+    assert!(error.ends_with("too many values"), "{error}");
+    let error = check_error(&nulls, &[0xc0, 0x84, 0x3d, 0]);
     assert!(
         error.ends_with("too many values that take no bytes"),
         "{error}"
     );
+}
+
+/// A value takes many times the byte that stands for it.
+#[test]
+fn a_payload_comes_to_so_many_values() {
+    let flags = schema(&json!({"type": "array", "items": "boolean"}));
+    let payload = |count: usize| {
+        let mut payload = Vec::new();
+        write_long(count as i64, &mut payload);
+        payload.extend(vec![1; count]);
+        payload.push(0);
+        payload
+    };
+    check(&flags, &payload(MAX_VALUES)).unwrap();
+    assert!(check_error(&flags, &payload(MAX_VALUES + 1)).ends_with("too many values"));
+
+    let written =
+        schema(&json!({"type": "array", "items": {"type": "record", "name": "R", "fields": []}}));
+    let defaults =
+        json!({"name": "d", "type": {"type": "array", "items": "int"}, "default": vec![0; 1_000]});
+    let read = schema(
+        &json!({"type": "array", "items": {"type": "record", "name": "R", "fields": [defaults]}}),
+    );
+    let records = |count: i64| {
+        let mut payload = Vec::new();
+        write_long(count, &mut payload);
+        payload.push(0);
+        let resolution = Resolution {
+            writer: &written,
+            reader: &read,
+        };
+        resolution.decode(&payload)
+    };
+    assert!(records(1_000).is_ok());
+    let error = records(1_100).unwrap_err().to_string();
+    assert!(error.ends_with("too many values"), "{error}");
 }
 
 #[test]

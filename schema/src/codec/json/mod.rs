@@ -39,6 +39,7 @@ use serde_json::Value;
 
 use super::JsonStyle;
 use super::error::{Fault, NoMapping, SchemaError, fault};
+use crate::row::has_too_many_values;
 use cost::Cost;
 use documents::Documents;
 use shape::Item;
@@ -92,6 +93,9 @@ impl JsonSchema {
     }
 
     fn document(&self, payload: &[u8]) -> Result<Value, Fault> {
+        if has_too_many_values(payload) {
+            return Err(fault("the payload holds too many values"));
+        }
         let document = serde_json::from_slice(payload)
             .map_err(|e| fault(format!("the payload is not a JSON document: {e}")))?;
         validator::validate(&self.validator, self.cost, &document)?;

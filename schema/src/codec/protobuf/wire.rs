@@ -1,13 +1,11 @@
 //! Reads Protobuf's wire format, never past its end.
 
 use super::schema::WireType;
+use crate::codec::MAX_VALUES;
 use crate::codec::error::{Fault, fault};
 
 /// Deepest nesting of messages, as in Google's parsers.
 pub(super) const MAX_DEPTH: u32 = 100;
-/// Values that one payload may come to as a row, absent ones counted: a repeated message of a thousand
-/// fields takes two bytes on the wire.
-const MAX_VALUES: usize = 1 << 20;
 
 /// One field's value as it lies on the wire.
 #[derive(Clone, Copy, Debug, PartialEq)]
