@@ -135,12 +135,12 @@ fn is_empty(dir: &Path) -> io::Result<bool> {
     }
 }
 
-fn render(incarnation: u64, broker_id: i32) -> String {
+pub(crate) fn render(incarnation: u64, broker_id: i32) -> String {
     let lines = format!("{FIRST_LINE}\nincarnation {incarnation}\nbroker.id {broker_id}\n");
     format!("{lines}crc32c {:08x}\n", crc32c::crc32c(lines.as_bytes()))
 }
 
-fn parse(bytes: &[u8]) -> Result<(u64, i32), &'static str> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<(u64, i32), &'static str> {
     let text = std::str::from_utf8(bytes).map_err(|_| "it is not text")?;
     let at = text.rfind("crc32c ").ok_or("no checksum")?;
     let (lines, checksum) = text.split_at(at);

@@ -19,6 +19,8 @@ pub mod partition;
 pub mod partitions_here;
 pub mod producer_ids;
 pub mod random;
+#[doc(hidden)]
+pub mod readers;
 pub mod registry;
 pub mod rejects;
 pub mod segments;

@@ -24,7 +24,7 @@ pub mod member;
 pub mod registry;
 pub mod settings;
 pub mod store;
-mod subscription;
+pub(crate) mod subscription;
 pub mod turn;
 mod writes;
 

@@ -286,37 +286,24 @@ impl<B: Send + Sync> Dispatch<B> {
         } = frame;
         let request_bytes = bytes.len();
         let header = Header::read(&bytes)?;
-        let refuse = |reason| Refusal {
-            key: header.key,
-            version: header.version,
-            reason,
-        };
-        let index = self
-            .apis
-            .binary_search_by_key(&header.key, |entry| entry.key as i16)
-            .map_err(|_| refuse(RefusalReason::UnknownKey))?;
+        let refuse = |reason| header.refuse(reason);
+        let index = find(self.apis, &header)?;
         let entry = &self.apis[index];
-        let mut head = RequestHead {
-            version: header.version,
-            correlation_id: header.correlation_id,
-            flexible: entry.request.is_flexible(header.version),
-            frame_bytes: request_bytes,
-        };
         let reply: ReplyFuture = if entry.serves(header.version) {
-            let body_at = header
-                .finish(&bytes, head.flexible, session)
-                .map_err(|e| refuse(RefusalReason::Header(e)))?;
-            let walked = bounds::check(entry.request, header.version, &bytes[body_at..])
-                .map_err(|e| refuse(RefusalReason::Bounds(e)))?;
-            reservation.grow(walked.decoded_bytes);
-            let body = bytes.split_off(body_at);
+            let checked = entry.check(&header, &mut bytes, session).map_err(refuse)?;
+            reservation.grow(checked.decoded_bytes);
             catch_unwind(AssertUnwindSafe(|| {
-                (entry.start)(&self.broker, session, head, body)
+                (entry.start)(&self.broker, session, checked.head, checked.body)
             }))
             .map_err(|_| refuse(RefusalReason::Panicked))?
             .map_err(|e| refuse(RefusalReason::Decode(e)))?
         } else if entry.key == ApiKey::ApiVersions {
-            (head.version, head.flexible) = (0, false);
+            let head = RequestHead {
+                version: 0,
+                correlation_id: header.correlation_id,
+                flexible: false,
+                frame_bytes: request_bytes,
+            };
             let response = api_versions::unsupported(entry.advertised_first..=entry.last);
             Box::pin(std::future::ready(encode(entry.key, head, &response)))
         } else {
@@ -332,4 +319,59 @@ impl<B: Send + Sync> Dispatch<B> {
             _reservation: reservation,
         })
     }
+}
+
+/// A request whose lengths are all backed by bytes; its body is not decoded yet.
+#[derive(Debug)]
+pub struct Checked {
+    pub head: RequestHead,
+    pub body: BytesMut,
+    /// At most what decoding the body allocates.
+    pub decoded_bytes: usize,
+}
+
+impl<B> Entry<B> {
+    /// Checks what follows the fixed part of the header, and takes the body out of the frame.
+    fn check(
+        &self,
+        header: &Header,
+        frame: &mut BytesMut,
+        session: &Session,
+    ) -> Result<Checked, RefusalReason> {
+        let head = RequestHead {
+            version: header.version,
+            correlation_id: header.correlation_id,
+            flexible: self.request.is_flexible(header.version),
+            frame_bytes: frame.len(),
+        };
+        let body_at = header
+            .finish(frame, head.flexible, session)
+            .map_err(RefusalReason::Header)?;
+        let walked = bounds::check(self.request, header.version, &frame[body_at..])
+            .map_err(RefusalReason::Bounds)?;
+        Ok(Checked {
+            head,
+            body: frame.split_off(body_at),
+            decoded_bytes: walked.decoded_bytes,
+        })
+    }
+}
+
+/// Which row of the registration a request is for.
+fn find<B>(apis: &[Entry<B>], header: &Header) -> Result<usize, Refusal> {
+    apis.binary_search_by_key(&header.key, |entry| entry.key as i16)
+        .map_err(|_| header.refuse(RefusalReason::UnknownKey))
+}
+
+/// As far as a request comes before it is decoded, for the fuzz targets.
+#[doc(hidden)]
+pub fn check(session: &Session, mut frame: BytesMut) -> Result<(ApiKey, Checked), Refusal> {
+    let header = Header::read(&frame)?;
+    let entry = &APIS[find(APIS, &header)?];
+    if !entry.serves(header.version) {
+        return Err(header.refuse(RefusalReason::UnsupportedVersion));
+    }
+    let checked = entry.check(&header, &mut frame, session);
+    let checked = checked.map_err(|reason| header.refuse(reason))?;
+    Ok((entry.key, checked))
 }

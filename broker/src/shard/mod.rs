@@ -6,4 +6,4 @@ pub mod machine;
 mod pending;
 pub mod proposer;
 pub mod reconcile;
-mod snapshot;
+pub(crate) mod snapshot;

@@ -2,9 +2,9 @@
 //! encoded; between processes `tcp` carries what `message` encodes.
 
 mod memory;
-mod message;
+pub(crate) mod message;
 mod network;
-mod tcp;
+pub(crate) mod tcp;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;

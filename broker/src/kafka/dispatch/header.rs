@@ -43,6 +43,14 @@ impl Header {
         }
     }
 
+    pub fn refuse(&self, reason: RefusalReason) -> Refusal {
+        Refusal {
+            key: self.key,
+            version: self.version,
+            reason,
+        }
+    }
+
     /// Reads the rest of the header, and returns where the body begins. The client id has a fixed-size length even
     /// where the header has tagged fields.
     pub fn finish(

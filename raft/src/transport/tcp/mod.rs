@@ -7,9 +7,9 @@
 //! - What one side queues or holds for the other is bounded.
 //! - A connection is to one incarnation: an answer never comes from a later one.
 
-mod frame;
+pub(crate) mod frame;
 mod guard;
-mod hello;
+pub(crate) mod hello;
 mod link;
 mod outbox;
 mod serve;
