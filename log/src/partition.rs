@@ -324,6 +324,10 @@ impl PartitionLog {
         segments: Segments,
         extents: Extents,
     ) -> Option<PartitionLog> {
+        let latest = epochs.iter().last();
+        if latest.is_some_and(|latest| latest.start_offset > next_offset) {
+            return None;
+        }
         let log = PartitionLog {
             log_start_offset,
             next_offset,

@@ -158,3 +158,18 @@ fn records_without_timestamps_do_not_expire() {
 fn an_idle_partition_holds_nothing_on_the_heap() {
     assert_eq!(PartitionLog::starting_at(7).heap_bytes(), 0);
 }
+
+#[test]
+fn a_stored_epoch_that_starts_past_the_end_is_refused() {
+    let restored = |start_offset| {
+        let epoch = crate::epochs::EpochStart {
+            epoch: 1,
+            start_offset,
+        };
+        let epochs = Epochs::restore(vec![epoch]).expect("one epoch rises");
+        let (producers, segments) = (Producers::default(), Segments::default());
+        PartitionLog::restore(5, 5, epochs, producers, segments, Extents::default())
+    };
+    assert!(restored(5).is_some());
+    assert!(restored(6).is_none());
+}
