@@ -49,6 +49,12 @@ macro_rules! target {
 /// Writes the seeds into the folder that `WEIR_FUZZ_SEEDS` names, and ends; without it, runs them once, so that what
 /// is made once and kept is not counted as an input's.
 pub fn prepare(seeds: fn() -> Vec<Vec<u8>>, run: fn(&[u8])) {
+    // What a panic says takes memory too.
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let _ = ALLOCATOR.set_limit(usize::MAX);
+        hook(panic);
+    }));
     let seeds = seeds();
     let Some(folder) = std::env::var_os("WEIR_FUZZ_SEEDS").map(PathBuf::from) else {
         seeds.iter().for_each(|seed| run(seed));

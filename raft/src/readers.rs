@@ -1,6 +1,6 @@
 //! The readers of stored bytes and of peers' bytes by themselves, for the fuzz targets. Nothing else uses them.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -23,7 +23,7 @@ pub fn wal(node: u64, files: &[(u64, &[u8])]) -> Result<usize, String> {
         let written = created.and_then(|file| file.pwrite(bytes, 0));
         written.map_err(|error| error.to_string())?;
     }
-    let mut logs: HashMap<ShardId, LogState> = HashMap::new();
+    let mut logs: BTreeMap<ShardId, LogState> = BTreeMap::new();
     let mut records = 0;
     let mut replay = |header: &wal::format::RecordHeader| {
         records += 1;

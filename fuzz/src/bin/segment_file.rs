@@ -44,7 +44,7 @@ fn run(bytes: &[u8]) {
     };
     let right = input.u8() & 1 != 0;
     let mut file = input.rest().to_vec();
-    if right {
+    if right && segment.blocks > 0 {
         put_right(&mut segment, &mut file);
     }
     // A snapshot that says what cannot be is refused before: see `partition_state`.
