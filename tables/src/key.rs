@@ -249,11 +249,19 @@ impl KeyCodec {
     }
 
     fn scalars(&self, json: &Value) -> Result<Vec<Scalar>, KeyError> {
-        if json.is_object() {
-            key_scalars(&self.columns, json)
-                .map_err(|(column, reason)| KeyError::Column { column, reason })
-        } else {
-            Ok(vec![scalar(&self.columns[0], json)?])
+        if !json.is_object() {
+            return Ok(vec![scalar(&self.columns[0], json)?]);
+        }
+        let scalars = key_scalars(&self.columns, json)
+            .map_err(|(column, reason)| KeyError::Column { column, reason })?;
+        // A key of another schema may lack what this one needs.
+        let mut columns = self.columns.iter().zip(&scalars);
+        match columns.find(|(column, scalar)| **scalar == Scalar::Null && !column.is_nullable()) {
+            None => Ok(scalars),
+            Some((column, _)) => Err(KeyError::Column {
+                column: column.name().clone(),
+                reason: "is null".into(),
+            }),
         }
     }
 
