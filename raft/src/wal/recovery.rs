@@ -214,7 +214,9 @@ impl Chain {
         }
         let mut successors = Vec::new();
         for (place, scan) in self.scans.iter_mut().enumerate() {
-            if let Some((previous, end)) = scan.start().map_err(io("reading", &scan.path))? {
+            let start = scan.start().map_err(io("reading", &scan.path))?;
+            // One that names itself or a later file is damaged; followed, it would lead round for ever.
+            if let Some((previous, end)) = start.filter(|(previous, _)| *previous < scan.file.seq) {
                 successors.push((previous, end, place));
             }
         }
