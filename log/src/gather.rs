@@ -48,9 +48,11 @@ impl Gather {
         self.next
     }
 
-    /// Whether reading `len` more bytes is worth it: what does not fit would be read again by the next request.
-    pub(crate) fn wants(&self, len: usize) -> bool {
-        self.taken.is_empty() || len <= self.left
+    /// Whether reading `len` more bytes is worth it: what does not fit would be read again by the next request. The
+    /// read ends before bytes that are not wanted, or what comes behind them would be taken without them.
+    pub(crate) fn wants(&mut self, len: usize) -> bool {
+        self.full |= !self.taken.is_empty() && len > self.left;
+        !self.full
     }
 
     /// Bytes that may still be taken.
@@ -115,5 +117,37 @@ impl Gather {
             self.taken.push(run.slice(start..end));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::builder::BatchBuilder;
+    use crate::compression::Codec;
+
+    fn batch(offset: Offset) -> Bytes {
+        let mut builder = BatchBuilder::new(Codec::None);
+        builder.append(0, None, Some(b"value"), &[]);
+        let mut batch = builder.build().unwrap();
+        crate::assign(&mut batch, offset, 0);
+        batch.freeze()
+    }
+
+    #[test]
+    fn nothing_is_taken_behind_what_was_not_wanted() {
+        let mut gather = Gather::new(&ReadRequest {
+            from: 0,
+            upper: 100,
+            max_bytes: 500,
+            at_least_one: true,
+        });
+        assert!(gather.wants(5000), "the first one is read in any case");
+        gather.take(&batch(0), 0, 0).unwrap();
+        assert!(gather.wants(100) && !gather.is_full());
+        assert!(!gather.wants(5000));
+        gather.take(&batch(9), 9, 9).unwrap();
+        assert!(gather.is_full());
+        assert_eq!(gather.into_batches(), [batch(0)]);
     }
 }
