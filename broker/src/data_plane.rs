@@ -12,7 +12,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use weir_log::BlockReader;
 use weir_raft::{
-    Env, NodeConfig, Outcome, ProposeError, ShardId, StartError, WalConfig, WalObserver,
+    Env, NodeConfig, Outcome, ProposeError, ShardId, StartError, Threads, WalConfig, WalObserver,
+    blocking,
 };
 
 use crate::clock::Clock;
@@ -52,6 +53,7 @@ pub struct DataPlane {
     files: Arc<SegmentFiles>,
     sizes: segments::Sizes,
     wal: WalConfig,
+    threads: Arc<dyn Threads>,
     surroundings: Surroundings,
 }
 
@@ -98,10 +100,10 @@ impl DataPlane {
             segments,
             sizes,
         } = config;
-        let (wal, disk) = (raft.wal.clone(), env.disk.clone());
+        let (wal, disk, threads) = (raft.wal.clone(), env.disk.clone(), env.threads.clone());
         let raft = weir_raft::Node::open(raft, env, observer).await?;
-        let opened = tokio::task::spawn_blocking(move || SegmentFiles::open(segments, disk)).await;
-        let files = opened.map_err(io::Error::from).and_then(|files| files);
+        let opened = blocking(&*threads, move || SegmentFiles::open(segments, disk)).await;
+        let files = opened.and_then(|files| files);
         let files = Arc::new(files.map_err(OpenError::Segments)?);
         Ok(DataPlane {
             blocks: Arc::new(Blocks::new(raft.clone(), files.clone())),
@@ -110,6 +112,7 @@ impl DataPlane {
             files,
             sizes,
             wal,
+            threads,
             surroundings,
         })
     }
@@ -176,6 +179,7 @@ impl DataPlane {
         let retire = Retire::new(
             RetireParts {
                 raft: self.raft.clone(),
+                threads: self.threads.clone(),
                 shards: shards.clone(),
                 partitions: self.partitions.clone(),
                 files: self.files.clone(),
@@ -190,6 +194,7 @@ impl DataPlane {
             stop.clone(),
         );
         let compact = Compact::new(CompactParts {
+            threads: self.threads.clone(),
             shards: shards.clone(),
             partitions: self.partitions.clone(),
             topics: topics.clone(),
@@ -207,6 +212,7 @@ impl DataPlane {
             shards,
             partitions: self.partitions.clone(),
             topics,
+            files: self.files.clone(),
             clock: clock.clone(),
             stop,
         };

@@ -17,6 +17,7 @@ pub mod node;
 pub mod options;
 pub mod partition;
 pub mod partitions_here;
+pub mod planted;
 pub mod producer_ids;
 pub mod random;
 #[doc(hidden)]

@@ -26,6 +26,7 @@ use crate::batch::Offset;
 use crate::epochs::{EpochStart, Epochs};
 use crate::extent::{Extent, Extents, Pos};
 use crate::partition::PartitionLog;
+use crate::planted::{self, Bug};
 use crate::producer::{ProducedBatch, ProducerState, Producers};
 use crate::segment::{Segment, SegmentState, Segments};
 use bytes::{Buf, BufMut, TryGetError};
@@ -116,8 +117,12 @@ fn put_body(log: &PartitionLog, out: &mut Vec<u8>) {
         out.put_i64(start_offset);
     }
 
-    out.put_u32(count(log.producers().len()));
-    for (producer_id, state) in log.producers().iter() {
+    let known = match planted::has(Bug::ProducersNotStored) {
+        true => 0,
+        false => log.producers().len(),
+    };
+    out.put_u32(count(known));
+    for (producer_id, state) in log.producers().iter().take(known) {
         out.put_i64(producer_id);
         out.put_i16(state.epoch());
         out.put_i64(state.last_append_ms());
@@ -203,8 +208,8 @@ fn set_count(out: &mut [u8], at: usize, count: u32) {
 }
 
 fn take_body(body: &mut &[u8]) -> Result<PartitionLog, FormatError> {
-    let log_start_offset = body.try_get_i64()?;
-    let next_offset = body.try_get_i64()?;
+    let mut log_start_offset = body.try_get_i64()?;
+    let mut next_offset = body.try_get_i64()?;
     let epochs = take_list(body, take_epoch)?;
     let epochs = Epochs::restore(epochs).ok_or(FormatError::Inconsistent("epochs fall"))?;
     let producers = take_list(body, take_producer)?;
@@ -214,6 +219,17 @@ fn take_body(body: &mut &[u8]) -> Result<PartitionLog, FormatError> {
     let segments = Segments::restore(segments)
         .ok_or(FormatError::Inconsistent("segments are not consecutive"))?;
     let extents = take_extents(body)?;
+    let is_empty = segments.is_empty() && extents.is_empty();
+    if planted::has(Bug::EndNotStored) && is_empty {
+        (log_start_offset, next_offset) = (0, 0);
+    }
+    if planted::has(Bug::TrimNotStored) && !is_empty {
+        let first = segments.iter().map(|segment| segment.base_offset);
+        let first = first
+            .chain(extents.iter().map(|extent| extent.base_offset))
+            .next();
+        log_start_offset = first.unwrap_or(log_start_offset);
+    }
     PartitionLog::restore(
         log_start_offset,
         next_offset,

@@ -25,6 +25,7 @@ pub mod format;
 mod gather;
 pub mod key_map;
 pub mod partition;
+pub mod planted;
 pub mod producer;
 pub mod read;
 pub mod records;

@@ -3,6 +3,7 @@
 //! The state is a function of the batches that were recorded and of the times that came with them.
 
 use crate::batch::{BatchHeader, Offset};
+use crate::planted::{self, Bug};
 
 /// Batches a producer may have in flight, so as many may come again.
 pub const REMEMBERED_BATCHES: usize = 5;
@@ -173,6 +174,9 @@ impl ProducerState {
 }
 
 fn next_sequence(last: i32) -> i32 {
+    if planted::has(Bug::SequenceWraps) {
+        return last.wrapping_add(1);
+    }
     if last == i32::MAX { 0 } else { last + 1 }
 }
 

@@ -9,6 +9,7 @@ use crate::extent::{Extent, Pos};
 use crate::gather::Gather;
 pub use crate::gather::ReadRequest;
 use crate::partition::PartitionLog;
+use crate::planted::{self, Bug};
 use crate::segment::{Block, Segment, SegmentIndex};
 use crate::tail::{Run, Tail};
 use bytes::Bytes;
@@ -426,7 +427,7 @@ pub(crate) fn read_blocks(
         }
         let bytes = rest.split_to(expected);
         let (expected, found) = (block.crc, crc32c::crc32c(&bytes));
-        if expected != found {
+        if expected != found && !planted::has(Bug::ChecksumNotChecked) {
             return Err(corrupt(Damage::Checksum { expected, found }));
         }
         read.push(bytes);

@@ -6,6 +6,7 @@
 
 use crate::batch::{BatchError, BatchHeader, Offset, batches};
 use crate::compact::{FilterError, Filtered, Latest, Left, Rules, filter};
+use crate::planted::{self, Bug};
 use crate::read::{BlockReader, ReadError, read_blocks};
 use crate::segment::{Owner, Segment, SegmentBuilder, SegmentIndex, SegmentState};
 use bytes::Bytes;
@@ -151,6 +152,13 @@ impl Rewrite {
         cleaning: &mut Cleaning<'_>,
         file: &mut dyn SegmentFile,
     ) -> Result<(), RewriteError> {
+        let is_last_here = header.last_offset() == of.last_offset;
+        if planted::has(Bug::LastOfSegmentDropped)
+            && is_last_here
+            && of.last_offset != self.last_offset
+        {
+            return Ok(());
+        }
         let until = match of.state {
             SegmentState::Dirty => None,
             SegmentState::Clean {
@@ -159,7 +167,8 @@ impl Rewrite {
         };
         let is_last = header.has_producer_id() && (cleaning.is_last_of_producer)(header);
         let rules = Rules {
-            drop_tombstones: until.is_some_and(|until| until <= cleaning.now_ms),
+            drop_tombstones: until.is_some_and(|until| until <= cleaning.now_ms)
+                || planted::has(Bug::TombstonesDropped),
             keep_empty: is_last || header.last_offset() == self.last_offset,
             max_decompressed_bytes: cleaning.max_decompressed_bytes,
         };

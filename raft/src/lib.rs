@@ -42,7 +42,7 @@ pub use node::{
 pub use observer::{Damage, Unobserved, WalObserver};
 pub use payload::{Payload, Piece, TailCrc, Written};
 pub use state_machine::{Committed, Outcome, StateMachine};
-pub use threads::{RealThreads, Threads, Turn, Wake, Worker};
+pub use threads::{RealThreads, Threads, Turn, Wake, Worker, blocking, blocking_long};
 pub use transport::{
     Caller, Guard, Lane, MemNetwork, NoPeers, Open, Reply, Request, Service, TcpTransport,
     Transport, Unreachable, Wire,

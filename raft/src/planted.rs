@@ -34,6 +34,8 @@ pub enum Bug {
     SnapshotBeforeSync,
     /// What was cut off comes back behind what replaced it.
     TruncationNotRecorded,
+    /// A start cuts a log where it was last known to be committed (KIP-101).
+    TruncatedToCommitted,
 }
 
 impl Bug {
@@ -54,6 +56,7 @@ impl Bug {
         Bug::ControlRecordsRetired,
         Bug::SnapshotBeforeSync,
         Bug::TruncationNotRecorded,
+        Bug::TruncatedToCommitted,
     ];
 }
 

@@ -13,6 +13,12 @@ pub trait Threads: Send + Sync + 'static {
     /// Begins work that may block. The future ends with it, and need not be waited for.
     fn run(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()>;
 
+    /// The same for work that takes long, and calls `pause` now and then.
+    fn run_long(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()>;
+
+    /// Leaves the machine to others for about so long. Only for work that `run_long` began.
+    fn pause(&self, time: Duration);
+
     /// Gives a worker a thread until it ends.
     fn start(&self, name: &'static str, worker: Box<dyn Worker>) -> io::Result<()>;
 }
@@ -47,15 +53,36 @@ pub enum Turn {
 }
 
 /// Does the work on a thread of its own and returns what it comes to; an error if it panics.
-pub(crate) async fn blocking<T: Send + 'static>(
+pub async fn blocking<T: Send + 'static>(
     threads: &dyn Threads,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<T> {
-    let (sender, mut receiver) = oneshot::channel();
-    let run = threads.run(Box::new(move || drop(sender.send(work()))));
-    run.await;
-    let done = receiver.try_recv();
-    done.map_err(|_| io::Error::other("the work was given up"))
+    let (work, done) = told(work);
+    threads.run(work).await;
+    done.await.map_err(given_up)
+}
+
+/// The same for work that takes long.
+pub async fn blocking_long<T: Send + 'static>(
+    threads: &dyn Threads,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<T> {
+    let (work, done) = told(work);
+    threads.run_long(work).await;
+    done.await.map_err(given_up)
+}
+
+/// The work, and what it comes to.
+fn told<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> (Box<dyn FnOnce() + Send>, oneshot::Receiver<T>) {
+    let (sender, receiver) = oneshot::channel();
+    let work = Box::new(move || drop(sender.send(work())));
+    (work, receiver)
+}
+
+fn given_up(_: oneshot::error::RecvError) -> io::Error {
+    io::Error::other("the work was given up")
 }
 
 /// The operating system's threads.
@@ -69,6 +96,14 @@ impl Threads for RealThreads {
                 tracing::error!(%error, "work beside the runtime ended early");
             }
         })
+    }
+
+    fn run_long(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
+        self.run(work)
+    }
+
+    fn pause(&self, time: Duration) {
+        tokio::runtime::Handle::current().block_on(tokio::time::sleep(time));
     }
 
     fn start(&self, name: &'static str, mut worker: Box<dyn Worker>) -> io::Result<()> {

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_log::compact::NothingLater;
@@ -18,6 +17,7 @@ use weir_log::{
     BatchHeader, BlockReader, Cleaning, Dirtiness, KeyMap, Latest, ReadError, Segment,
     SegmentReader, SegmentState,
 };
+use weir_raft::{Threads, blocking_long};
 use weir_tables::RowsLatest;
 
 use super::round::{Round, RoundError};
@@ -51,6 +51,7 @@ pub struct Compact {
 
 /// What compaction works on and with.
 pub struct CompactParts {
+    pub threads: Arc<dyn Threads>,
     pub shards: Vec<Arc<ShardHost>>,
     pub partitions: Arc<Partitions>,
     pub topics: Arc<TopicViews>,
@@ -102,7 +103,7 @@ impl Compact {
             }
             let this = self.clone();
             at_once = false;
-            match tokio::task::spawn_blocking(move || this.round()).await {
+            match blocking_long(&*self.parts.threads, move || this.round()).await {
                 Ok(Ok(more)) => at_once = more,
                 Ok(Err(RoundError::Stopped)) => return,
                 Ok(Err(error)) => {
@@ -411,7 +412,7 @@ impl Compact {
         let usage = self.parts.space.usage();
         let needed = usage.wal_bytes > usage.wal_budget_bytes / 2;
         let pause = if needed { worked * LONG_PAUSE } else { worked };
-        Handle::current().block_on(tokio::time::sleep(pause));
+        self.parts.threads.pause(pause);
         Ok(())
     }
 }

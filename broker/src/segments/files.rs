@@ -12,6 +12,8 @@ use weir_log::SegmentFile;
 use weir_log::segment::{FILE_HEADER_LEN, check_file_header, file_header};
 use weir_raft::disk::{BlockQueue, Disk, DiskFile};
 
+use crate::planted::{self, Bug};
+
 /// Bytes that are written at a time.
 const WRITE_BYTES: usize = 1 << 20;
 /// Bytes that [`FileWriter::sync_when_much`] leaves to be synced at once.
@@ -231,7 +233,9 @@ impl FileWriter {
     pub fn finish(mut self) -> io::Result<Unnamed> {
         self.write(self.buffer.whole().len())?;
         self.write(self.buffer.len())?;
-        self.file.sync()?;
+        if !planted::has(Bug::SegmentNotSynced) {
+            self.file.sync()?;
+        }
         self.disk.rename(&self.tmp, &self.path)?;
         let unnamed = self.unnamed.take().expect("finished once");
         let mut known = unnamed.known.lock();

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::BelievedTime;
+use super::{BelievedTime, SegmentFiles};
 use crate::clock::Clock;
 use crate::kafka::produce::request::TopicRef;
 use crate::partition::Partition;
+use crate::planted::{self, Bug};
 use crate::shard::entry::{Body, TrimItem};
 use crate::shard::host::{Partitions, ShardHost};
 use crate::topic::TopicViews;
@@ -26,6 +27,7 @@ pub struct Retention {
     pub shards: Vec<Arc<ShardHost>>,
     pub partitions: Arc<Partitions>,
     pub topics: Arc<TopicViews>,
+    pub files: Arc<SegmentFiles>,
     pub clock: Arc<dyn Clock>,
     pub stop: CancellationToken,
 }
@@ -60,11 +62,29 @@ impl Retention {
             // There may be very many, and this runs on the data thread.
             tokio::task::yield_now().await;
         }
+        if planted::has(Bug::FilesBeforeTrim) {
+            self.remove_files(&items);
+        }
         for items in items.chunks(ITEMS) {
             if let Err(error) = shard.change(Body::Trim(items.to_vec()), None).await {
                 // Not the leader any more, or not known: the next round, or the next leader, decides anew.
                 tracing::debug!(shard = shard.id.0, %error, "expired records are kept for now");
                 return;
+            }
+        }
+    }
+
+    /// As nobody may.
+    fn remove_files(&self, items: &[TrimItem]) {
+        for item in items {
+            let Some(partition) = self.partitions.get(item.partition) else {
+                continue;
+            };
+            let log = partition.log.read();
+            let below = log.segments().iter();
+            let below = below.filter(|segment| segment.last_offset < item.start);
+            for segment in below {
+                drop(self.files.remove(&[segment.file]));
             }
         }
     }

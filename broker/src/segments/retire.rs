@@ -18,17 +18,17 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_log::segment::{OWNER_LEN, Owner};
 use weir_log::{BlockReader, ReadError, ReadRequest, Segment, SegmentBuilder, SegmentFile};
-use weir_raft::Index;
+use weir_raft::{Index, Threads, blocking, blocking_long};
 
 use super::Sizes;
 use super::files::{FileWriter, SegmentFiles};
 use crate::metrics::Metrics;
 use crate::partition::Partition;
+use crate::planted::{self, Bug};
 use crate::shard::entry::PartitionId;
 use crate::shard::host::{Partitions, ShardHost};
 
@@ -50,6 +50,7 @@ pub type HeldByAll = Arc<dyn Fn(&ShardHost) -> Option<Index> + Send + Sync>;
 
 pub struct RetireParts {
     pub raft: weir_raft::Node,
+    pub threads: Arc<dyn Threads>,
     pub shards: Vec<Arc<ShardHost>>,
     pub partitions: Arc<Partitions>,
     pub files: Arc<SegmentFiles>,
@@ -124,7 +125,8 @@ impl Retire {
     /// Runs until the node stops.
     pub async fn run(self: Arc<Self>) {
         let this = self.clone();
-        if let Err(error) = tokio::task::spawn_blocking(move || this.report_lost()).await {
+        let looking = blocking(&*self.parts.threads, move || this.report_lost());
+        if let Err(error) = looking.await {
             tracing::error!(%error, "looking for lost segment files has failed");
         }
         let mut before = self.parts.raft.wal_usage().live_bytes;
@@ -201,8 +203,11 @@ impl Retire {
             // Small records fill the memory before they fill a file.
             self.parts.raft.seal_wal()?;
         }
+        if last_file.is_some() && planted::has(Bug::ManifestBeforeMove) {
+            self.store_snapshots(last_file, true).await?;
+        }
         let this = self.clone();
-        let steps = tokio::task::spawn_blocking(move || {
+        let steps = blocking_long(&*self.parts.threads, move || {
             let mut bytes = 0;
             if let Some(last_file) = last_file {
                 for moved in this.write(last_file)? {
@@ -212,11 +217,13 @@ impl Retire {
             }
             Ok::<_, RetireError>((this.unnamed()?, bytes))
         });
-        let (unnamed, bytes) = steps.await.map_err(io::Error::from)??;
+        let (unnamed, bytes) = steps.await??;
         if last_file.is_none() && unnamed.is_empty() {
             return Ok(false);
         }
-        self.store_snapshots(last_file, unnamed.is_empty()).await?;
+        if last_file.is_none() || !planted::has(Bug::ManifestBeforeMove) {
+            self.store_snapshots(last_file, unnamed.is_empty()).await?;
+        }
         if let Some(last_file) = last_file {
             self.parts.raft.retire_wal(last_file).await?;
             let metrics = &self.parts.metrics.segments;
@@ -224,8 +231,8 @@ impl Retire {
             tracing::debug!(last_file, "files of the write-ahead log were retired");
         }
         let files = self.parts.files.clone();
-        let removed = tokio::task::spawn_blocking(move || files.remove(&unnamed));
-        removed.await.map_err(io::Error::from)??;
+        let removed = blocking(&*self.parts.threads, move || files.remove(&unnamed));
+        removed.await??;
         Ok(last_file.is_some())
     }
 
@@ -342,7 +349,7 @@ impl Retire {
         }
         let usage = self.parts.raft.wal_usage();
         if usage.live_bytes < usage.budget_bytes / 2 {
-            Handle::current().block_on(tokio::time::sleep(worked));
+            self.parts.threads.pause(worked);
         }
         Ok(())
     }

@@ -20,6 +20,7 @@ use super::entry::{AppendItem, Body, Entry};
 use super::host::ShardHost;
 use super::pending::{Pending, Staged};
 use crate::partition::Partition;
+use crate::planted::{self, Bug};
 
 /// An entry is closed once it holds this many bytes of batches.
 const ENTRY_BYTES: usize = 1 << 20;
@@ -185,7 +186,9 @@ impl Proposer {
     /// term opens once nothing of the old one is in flight.
     fn enter(&mut self, now: Leadership) -> bool {
         if now.term != self.term && self.in_flight.is_empty() {
-            self.pending.clear();
+            if !planted::has(Bug::PendingKept) {
+                self.pending.clear();
+            }
             self.term = now.term;
         }
         now.open && now.term == self.term
@@ -372,15 +375,19 @@ impl Proposer {
                     result.clone().map(|_| joined.appended),
                 );
             }
-            self.pending
-                .settle(item.partition.handle, item.waiting.appended.base_offset);
+            if !(surprise && planted::has(Bug::PendingKept)) {
+                let base_offset = item.waiting.appended.base_offset;
+                self.pending.settle(item.partition.handle, base_offset);
+            }
             if !item.answered {
                 self.answer(item.waiting.request, item.waiting.part, result);
             }
         }
         self.draining |= surprise;
         if self.in_flight.is_empty() && self.draining {
-            self.pending.clear();
+            if !planted::has(Bug::PendingKept) {
+                self.pending.clear();
+            }
             self.draining = false;
         }
     }
@@ -435,7 +442,10 @@ impl Draft {
         self.items.push(Item {
             partition: part.partition,
             waiting,
-            ack: part.ack,
+            ack: match planted::has(Bug::AckBeforeCommit) {
+                true => Ack::Written,
+                false => part.ack,
+            },
             answered: false,
         });
     }

@@ -20,6 +20,7 @@ use crate::env::Env;
 use crate::group::{Group, LogState};
 use crate::ids::{NodeId, ShardId, WalPos};
 use crate::observer::WalObserver;
+use crate::planted::{self, Bug};
 use crate::state_machine::StateMachine;
 use crate::threads::blocking;
 use crate::transport::{Reply, Request};
@@ -181,7 +182,10 @@ impl Node {
         )?;
         let wal = Arc::new(wal);
         let mut groups = BTreeMap::new();
-        for (shard, log) in logs {
+        for (shard, mut log) in logs {
+            if planted::has(Bug::TruncatedToCommitted) {
+                log.truncate(log.committed.map_or(0, |(_, index)| index + 1));
+            }
             log.validate().map_err(|what| OpenError::Damaged {
                 path: dir.clone(),
                 offset: 0,

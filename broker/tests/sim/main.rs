@@ -1,0 +1,50 @@
+//! Clusters of brokers without their edges under the simulator of `weir-sim`: from the proposer to the segment
+//! files, with clients that know what they were told. `model` says what is checked.
+//!
+//! `cargo test --release -p weir --test sim` runs some seeds; a failing one prints how it is run again. With
+//! `--features planted-bugs` it looks for bugs that are planted instead.
+
+mod app;
+mod clients;
+mod model;
+#[cfg(feature = "planted-bugs")]
+mod planted;
+mod run;
+mod watch;
+
+use std::process::ExitCode;
+
+use weir_sim::harness::Simulation;
+
+/// What the seeds together must have met.
+const CLASSES: &[&str] = &[
+    "clean stop",
+    "crash within a disk operation",
+    "flipped bit",
+    "full disk",
+    "power loss",
+    "power loss of all nodes",
+    "process crash",
+    "read error",
+    "slow disk",
+    "sync error",
+    "write error",
+];
+
+fn main() -> ExitCode {
+    let simulation = Simulation {
+        package: "weir",
+        target: "sim",
+        seeds: 40,
+        classes: CLASSES,
+        run: run::run,
+    };
+    #[cfg(feature = "planted-bugs")]
+    {
+        planted::plant();
+        if !std::env::args().any(|argument| argument == "--seed") {
+            return planted::hunt();
+        }
+    }
+    simulation.main()
+}

@@ -1,0 +1,340 @@
+//! Looks at what every broker serves, and compares it with what is known of the partitions.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use weir_broker::clock::Clock;
+use weir_broker::partition::Partition;
+use weir_broker::shard::entry::PartitionId;
+use weir_log::{ReadError, ReadRequest};
+use weir_raft::Seat;
+use weir_sim::{Cluster, Life};
+
+use crate::app::{Brokers, DataNode};
+use crate::model::{Bounds, PartitionModel, ServedBatch, Violation, take_apart};
+
+/// How far the time of a decision and that of a look at it may be apart.
+const SKEW_MS: i64 = 50;
+const READ_BYTES: usize = 8 << 10;
+
+/// How far a broker's partition was looked at in one life.
+#[derive(Clone, Copy, Default)]
+struct Looked {
+    /// Where the next look begins.
+    next: i64,
+    bounds: Bounds,
+}
+
+/// What open leaders of a partition have shown, and in which term.
+#[derive(Clone, Copy, Default)]
+struct Session {
+    term: u64,
+    floor: Bounds,
+}
+
+struct State {
+    models: BTreeMap<PartitionId, (String, PartitionModel)>,
+    sessions: BTreeMap<PartitionId, Session>,
+    looked: BTreeMap<Seat, (Life, BTreeMap<PartitionId, Looked>)>,
+    /// Brokers whose stored bytes were changed behind their backs: reads may fail, and nothing else.
+    rotten: BTreeSet<Seat>,
+}
+
+/// What is known of all partitions. Clones share it.
+#[derive(Clone)]
+pub struct Watch {
+    pub cluster: Cluster<Brokers>,
+    state: Arc<Mutex<State>>,
+}
+
+impl Watch {
+    pub fn new(cluster: Cluster<Brokers>) -> Watch {
+        Watch {
+            cluster,
+            state: Arc::new(Mutex::new(State {
+                models: BTreeMap::new(),
+                sessions: BTreeMap::new(),
+                looked: BTreeMap::new(),
+                rotten: BTreeSet::new(),
+            })),
+        }
+    }
+
+    pub fn now_ms(&self) -> i64 {
+        self.cluster.app().clock.now_ms()
+    }
+
+    pub fn nodes(&self) -> Vec<Arc<DataNode>> {
+        let running = self.cluster.all_running().into_iter();
+        running.map(|(_, _, node)| node).collect()
+    }
+
+    /// The broker that leads the shard, as far as one says so of itself; the one of the latest term.
+    pub fn leader(&self, shard: u64) -> Option<Arc<DataNode>> {
+        let open = self.nodes().into_iter().filter_map(|node| {
+            let leadership = node.shards[shard as usize].leadership();
+            leadership.open.then_some((leadership.term, node))
+        });
+        open.max_by_key(|(term, _)| *term).map(|(_, node)| node)
+    }
+
+    pub fn is_rotten(&self, seat: Seat) {
+        self.state.lock().rotten.insert(seat);
+    }
+
+    pub fn add(&self, topic: &str, id: PartitionId, model: PartitionModel) {
+        let name = format!("{topic}-{}", id.index);
+        self.state.lock().models.insert(id, (name, model));
+    }
+
+    pub fn remove(&self, id: PartitionId) {
+        self.state.lock().models.remove(&id);
+    }
+
+    pub fn is_there(&self, id: PartitionId) -> bool {
+        self.state.lock().models.contains_key(&id)
+    }
+
+    fn partitions(&self) -> Vec<PartitionId> {
+        self.state.lock().models.keys().copied().collect()
+    }
+
+    /// Tells the model; nothing is checked where the topic was deleted.
+    pub fn check(
+        &self,
+        id: PartitionId,
+        check: impl FnOnce(&mut PartitionModel) -> Result<(), Violation>,
+    ) {
+        let mut state = self.state.lock();
+        let Some((name, model)) = state.models.get_mut(&id) else {
+            return;
+        };
+        if let Err(violation) = check(model) {
+            self.cluster
+                .judge()
+                .violated(&format!("{name}: {violation}"));
+        }
+    }
+
+    fn for_each(
+        &self,
+        missing: impl Fn(Seat, PartitionId),
+        check: impl Fn(Seat, &DataNode, &Partition) -> Result<(), Violation>,
+    ) {
+        for (seat, _, node) in self.cluster.all_running() {
+            for id in self.partitions() {
+                let Some(partition) = node.plane.partitions.get(id) else {
+                    missing(seat, id);
+                    continue;
+                };
+                if let Err(violation) = check(seat, &node, &partition) {
+                    let name = self.state.lock().models[&id].0.clone();
+                    let found = format!("{name} on {seat}: {violation}");
+                    self.cluster.judge().violated(&found);
+                }
+            }
+        }
+    }
+
+    /// Looks at what was not there before.
+    pub fn look(&self) {
+        self.for_each(
+            |_, _| {},
+            |seat, node, partition| self.look_at(seat, node, partition),
+        );
+    }
+
+    fn look_at(&self, seat: Seat, node: &DataNode, partition: &Partition) -> Result<(), Violation> {
+        let bounds = bounds(partition);
+        let leadership = partition.shard.leadership();
+        let mut state = self.state.lock();
+        let State {
+            models,
+            sessions,
+            looked,
+            rotten,
+        } = &mut *state;
+        let Some((_, model)) = models.get_mut(&partition.id) else {
+            return Ok(());
+        };
+        let new = || (node.life.clone(), BTreeMap::new());
+        let (life, partitions) = looked.entry(seat).or_insert_with(new);
+        if !life.is(&node.life) {
+            (*life, *partitions) = new();
+        }
+        let looked = partitions.entry(partition.id).or_default();
+        never_back(looked.bounds, bounds, "this life of the broker")?;
+        looked.bounds = bounds;
+        if leadership.open {
+            let session = sessions.entry(partition.id).or_default();
+            if leadership.term >= session.term {
+                never_back(session.floor, bounds, "an earlier look at a leader")?;
+                never_back(
+                    model.floor(leadership.term),
+                    bounds,
+                    "what was acknowledged",
+                )?;
+                session.term = leadership.term;
+                session.floor = bounds;
+            }
+        }
+        if !is_durable_here(node, partition) {
+            return Ok(());
+        }
+        let from = looked.next.max(bounds.log_start);
+        let is_rotten = rotten.contains(&seat);
+        if let Some(served) = read(node, partition, from, bounds.high_watermark, is_rotten)? {
+            model.saw(&served)?;
+            looked.next = bounds.high_watermark;
+            model.started_at(bounds, self.now_ms(), SKEW_MS)?;
+        }
+        Ok(())
+    }
+
+    /// Reads the whole log of every partition on every broker. `healed`: all have caught up.
+    pub fn scan(&self, healed: bool) {
+        let missing = |seat, id| {
+            if healed {
+                let missing = format!("partition {id:?} is not on {seat} after healing");
+                self.cluster.judge().violated(&missing);
+            }
+        };
+        self.for_each(missing, |seat, node, partition| {
+            self.scan_partition(seat, node, partition, healed)
+        });
+    }
+
+    fn scan_partition(
+        &self,
+        seat: Seat,
+        node: &DataNode,
+        partition: &Partition,
+        healed: bool,
+    ) -> Result<(), Violation> {
+        if !is_durable_here(node, partition) {
+            return Ok(());
+        }
+        let bounds = bounds(partition);
+        let mut state = self.state.lock();
+        let is_rotten = state.rotten.contains(&seat);
+        let Some((_, model)) = state.models.get_mut(&partition.id) else {
+            return Ok(());
+        };
+        let (from, upper) = (bounds.log_start, bounds.high_watermark);
+        let Some(served) = read(node, partition, from, upper, is_rotten)? else {
+            return Ok(());
+        };
+        model.saw(&served)?;
+        model.scanned(bounds, &served, self.now_ms(), healed)
+    }
+
+    /// What tells the replicas of a partition apart, apart from how they store it.
+    pub fn differences(&self) -> Option<String> {
+        let nodes = self.cluster.all_running();
+        for id in self.partitions() {
+            let mut first = None;
+            for (seat, _, node) in &nodes {
+                let Some(partition) = node.plane.partitions.get(id) else {
+                    return Some(format!("partition {id:?} is not on {seat}"));
+                };
+                let log = partition.log.read();
+                let facts = format!(
+                    "{}..{} {:?} {:?}",
+                    log.log_start_offset(),
+                    log.next_offset(),
+                    log.epochs(),
+                    log.producers()
+                );
+                drop(log);
+                let first = first.get_or_insert_with(|| facts.clone());
+                if *first != facts {
+                    return Some(format!("{id:?}: {first} and on {seat} {facts}"));
+                }
+            }
+        }
+        None
+    }
+
+    /// Records that were acknowledged.
+    pub fn acked(&self) -> u64 {
+        let state = self.state.lock();
+        let models = state.models.values();
+        models.map(|(_, model)| model.acked_count() as u64).sum()
+    }
+
+    pub fn check_order(&self) {
+        for id in self.partitions() {
+            self.check(id, |model| model.is_in_order());
+        }
+    }
+}
+
+pub fn bounds(partition: &Partition) -> Bounds {
+    let log = partition.log.read();
+    Bounds {
+        log_start: log.log_start_offset(),
+        high_watermark: log.next_offset(),
+    }
+}
+
+fn never_back(before: Bounds, now: Bounds, what: &str) -> Result<(), Violation> {
+    if now.high_watermark < before.high_watermark || now.log_start < before.log_start {
+        return Err(format!("L8: {now:?} after {before:?} in {what}"));
+    }
+    Ok(())
+}
+
+/// A read of what the log has not written yet would wait for it, and here for ever.
+fn is_durable_here(node: &DataNode, partition: &Partition) -> bool {
+    let durable = node.plane.raft.wal_usage().durable;
+    let log = partition.log.read();
+    let last = log.extents().iter().next_back();
+    last.is_none_or(|last| {
+        (last.pos.file, last.pos.offset + last.len) <= (durable.file, durable.offset)
+    })
+}
+
+/// Reads on the path of consumers; `None` where the disk failed, as it may.
+fn read(
+    node: &DataNode,
+    partition: &Partition,
+    mut from: i64,
+    upper: i64,
+    is_rotten: bool,
+) -> Result<Option<Vec<ServedBatch>>, Violation> {
+    let mut all = Vec::new();
+    while from < upper {
+        let request = ReadRequest {
+            from,
+            upper,
+            max_bytes: READ_BYTES,
+            at_least_one: true,
+        };
+        let runs = match partition.read(&request, &*node.plane.blocks) {
+            Ok(runs) => runs,
+            Err(error) if may_fail(&error) || is_rotten || node.life.is_over() => return Ok(None),
+            Err(error) => return Err(format!("L1: a read from {from} below {upper}: {error}")),
+        };
+        let served = take_apart(&runs)?;
+        let Some(last) = served.last() else {
+            return Err(format!(
+                "L1: a read from {from} below {upper} returns nothing"
+            ));
+        };
+        from = last.last_offset + 1;
+        all.extend(served);
+    }
+    Ok(Some(all))
+}
+
+/// Whether a read has failed for an error of the disk that is not about what is stored.
+fn may_fail(error: &ReadError) -> bool {
+    match error {
+        ReadError::Io { source, .. } | ReadError::SegmentIo { source, .. } => {
+            use std::io::ErrorKind::{NotFound, UnexpectedEof};
+            !matches!(source.kind(), NotFound | UnexpectedEof)
+        }
+        _ => false,
+    }
+}
