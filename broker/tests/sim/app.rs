@@ -30,6 +30,8 @@ use weir_tables::Budget;
 
 /// Shards beside that of the metadata.
 pub const DATA_SHARDS: u64 = 2;
+/// Small enough that files are moved early for it.
+const INDEX_BYTES: usize = 16 << 10;
 const TAIL_BYTES: usize = 6 << 10;
 const SIZES: Sizes = Sizes {
     own_file_bytes: 6 << 10,
@@ -147,6 +149,7 @@ impl DataNode {
             random: random.clone(),
             metrics: metrics.clone(),
             tail_bytes: TAIL_BYTES,
+            index_budget_bytes: INDEX_BYTES,
         };
         let plane = open(site, wal, surroundings).await?;
         site.attach(&plane.raft, None);

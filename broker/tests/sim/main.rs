@@ -2,12 +2,11 @@
 //! files, with clients that know what they were told. `model` says what is checked.
 //!
 //! `cargo test --release -p weir --test sim` runs some seeds; a failing one prints how it is run again. With
-//! `--features planted-bugs` it looks for bugs that are planted instead.
+//! `--features planted-bugs` it also looks for bugs that are planted.
 
 mod app;
 mod clients;
 mod model;
-#[cfg(feature = "planted-bugs")]
 mod planted;
 mod run;
 mod watch;
@@ -37,14 +36,9 @@ fn main() -> ExitCode {
         target: "sim",
         seeds: 40,
         classes: CLASSES,
+        bugs: planted::BUGS,
+        plant: planted::plant,
         run: run::run,
     };
-    #[cfg(feature = "planted-bugs")]
-    {
-        planted::plant();
-        if !std::env::args().any(|argument| argument == "--seed") {
-            return planted::hunt();
-        }
-    }
     simulation.main()
 }

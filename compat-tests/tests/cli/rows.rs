@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::rig::{Cli, ORDER};
+use crate::rig::{Cli, Ended, ORDER};
 
 #[test]
 fn rows_are_put_looked_up_scanned_and_deleted() {
