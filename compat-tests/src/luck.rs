@@ -8,7 +8,7 @@ impl Luck {
         Luck(seed)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -18,7 +18,7 @@ impl Luck {
 
     /// One of the numbers below `count`.
     pub fn below(&mut self, count: u64) -> u64 {
-        self.next() % count
+        self.draw() % count
     }
 
     /// Yes in `percent` of all cases.

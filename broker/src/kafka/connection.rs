@@ -241,7 +241,7 @@ impl<B: Send + Sync> Connection<B> {
     /// Writes for as long as it is this connection's time; whether anything was.
     fn flush(&mut self, cx: &mut Context<'_>, slice_end: Instant) -> Result<bool, End> {
         let mut flushed = false;
-        while !self.outbox.is_empty() && !(flushed && Instant::now() >= slice_end) {
+        while !self.outbox.is_empty() && (!flushed || Instant::now() < slice_end) {
             if self.stream.poll_write_ready(cx)?.is_pending() {
                 break;
             }

@@ -86,7 +86,7 @@ impl Scene {
         while luck.says(AT_START_PERCENT) {
             self.weir.spawn().expect("spawned");
             clock::pause(Duration::from_millis(luck.below(MAX_START_MS)));
-            self.lose_power(Loss::random(luck.next()));
+            self.lose_power(Loss::random(luck.draw()));
         }
         self.weir.launch().expect("weir starts again");
     }
@@ -138,7 +138,7 @@ async fn round(seed: u64, cycles: u64) -> Report {
     for _ in 0..cycles {
         writers.pass(writers.acknowledged()).await;
         tokio::time::sleep(Duration::from_millis(luck.below(MAX_PAUSE_MS))).await;
-        scene.lose_power(Loss::random(luck.next()));
+        scene.lose_power(Loss::random(luck.draw()));
         scene.start_again(&mut luck);
     }
     let written = writers.finish().await;
