@@ -19,7 +19,8 @@ use crate::client::{Client, text, topic_name};
 
 const TOPIC: &str = "filling";
 const BUDGET_MB: usize = 16;
-const VALUE_BYTES: usize = 512 << 10;
+/// A small part of what lies between the first wait and the limit, so that some waits are in between too.
+const VALUE_BYTES: usize = 128 << 10;
 /// Within this time a log that could not give files back does, once it can.
 const HEALED: Duration = Duration::from_secs(40);
 /// A wait that is worth looking at, and short enough to wait for.
