@@ -78,7 +78,11 @@ impl Loss {
         let sector = self.sector;
         let end = at + len as u64;
         let first = at / sector;
-        let behind = if len == 0 { first } else { end.div_ceil(sector) };
+        let behind = if len == 0 {
+            first
+        } else {
+            end.div_ceil(sector)
+        };
         (first..behind).map(move |number| {
             let from = (number * sector).max(at) - at;
             let to = ((number + 1) * sector).min(end) - at;
