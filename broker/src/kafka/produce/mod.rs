@@ -69,6 +69,7 @@ pub fn produce(
         acks,
         has_transactional_id: request.transactional_id.is_some(),
         max_decompressed_bytes: HERE_BYTES,
+        latest: !broker.peers.possible() || broker.shards.metadata().leadership().open,
     };
     let Started {
         topics,
@@ -158,7 +159,7 @@ fn start(broker: &Arc<Broker>, facts: &Facts, request: ProduceRequest) -> Starte
                 Ok(()) => admit::admit(broker, facts, view.as_deref(), &data.topic, &mut partition),
             };
             match (admitted, &view) {
-                (Err(Declined::Large), Some(view)) => large.push(Large {
+                (Err(Declined::Apart), Some(view)) => large.push(Large {
                     slot,
                     view: view.clone(),
                     topic: data.topic.clone(),
