@@ -94,8 +94,8 @@ pub fn plans(size: Size) -> Vec<Plan> {
             title: "Produce, acked from the page cache",
             notes: vec![
                 load,
-                "Weir has no such class, so this shows Kafka alone. Weir's aim for fsynced records, twice Kafka's MB/s, \
-                 is meant against these figures too."
+                "Weir's topics with write.caching are not measured yet, so this shows Kafka alone. Weir's aim for \
+                 fsynced records, twice Kafka's MB/s, is meant against these figures too."
                     .to_owned(),
             ],
             cases: cases(size, &[Server::KafkaCache]),
