@@ -224,7 +224,12 @@ impl Paced {
 }
 
 /// Creates topics of one replica, a few at a time, so that no answer takes too long.
-pub fn create_topics(kafka: &str, names: &[String], partitions: i32) -> Result<()> {
+pub fn create_topics(
+    kafka: &str,
+    names: &[String],
+    partitions: i32,
+    settings: &[(&str, &str)],
+) -> Result<()> {
     let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
         .set("bootstrap.servers", kafka)
         .create()?;
@@ -237,7 +242,10 @@ pub fn create_topics(kafka: &str, names: &[String], partitions: i32) -> Result<(
     for some in names.chunks(5) {
         let topics: Vec<_> = some
             .iter()
-            .map(|name| NewTopic::new(name, partitions, TopicReplication::Fixed(1)))
+            .map(|name| NewTopic {
+                config: settings.to_vec(),
+                ..NewTopic::new(name, partitions, TopicReplication::Fixed(1))
+            })
             .collect();
         for result in runtime.block_on(admin.create_topics(&topics, &options))? {
             if let Err((name, code)) = result {
@@ -249,5 +257,5 @@ pub fn create_topics(kafka: &str, names: &[String], partitions: i32) -> Result<(
 }
 
 pub fn create_topic(kafka: &str, name: &str, partitions: i32) -> Result<()> {
-    create_topics(kafka, &[name.to_owned()], partitions)
+    create_topics(kafka, &[name.to_owned()], partitions, &[])
 }

@@ -38,6 +38,8 @@ const KAFKA_FSYNC: Setup = Setup {
 pub enum Server {
     /// Every ack waits for an fsync
     Weir,
+    /// Weir's topics with `write.caching`: acks come once a record is written, and do not wait for the fsync
+    WeirWriteCaching,
     /// Kafka with `log.flush.interval.messages=1`: every ack waits for an fsync
     KafkaFsync,
     /// Kafka as it comes: acks come from the page cache
@@ -53,10 +55,19 @@ impl Server {
     pub fn name(self) -> &'static str {
         match self {
             Server::Weir => "Weir",
+            Server::WeirWriteCaching => "Weir, write.caching",
             Server::KafkaFsync => "Kafka, fsync",
             Server::KafkaCache => "Kafka, page cache",
             Server::Fluss => "Fluss, page cache",
             Server::Rocksdb => "RocksDB, db_bench",
+        }
+    }
+
+    /// What the topics that it is measured with are set to.
+    pub fn topic_settings(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Server::WeirWriteCaching => &[("write.caching", "true")],
+            _ => &[],
         }
     }
 }
@@ -81,7 +92,9 @@ impl Broker {
     /// Everything that comes before its first start.
     pub fn prepare(server: Server) -> Result<Broker> {
         Ok(match server {
-            Server::Weir => Broker::Weir(Weir::prepare(&find_binary()?, &["dev"])?),
+            Server::Weir | Server::WeirWriteCaching => {
+                Broker::Weir(Weir::prepare(&find_binary()?, &["dev"])?)
+            }
             Server::KafkaFsync => Broker::Kafka(Kafka::prepare(&KAFKA_FSYNC)?),
             Server::KafkaCache => Broker::Kafka(Kafka::prepare(&KAFKA_CACHE)?),
             Server::Fluss | Server::Rocksdb => bail!("{} is no broker", server.name()),

@@ -243,6 +243,14 @@ pub fn assign(batch: &mut [u8], base_offset: Offset, leader_epoch: LeaderEpoch) 
 
 /// Compares the CRC that one whole batch carries with that of its bytes.
 pub fn verify_crc(batch: &[u8]) -> Result<(), BatchError> {
+    verify_crc_by(batch, |_, bytes| crc32c::crc32c(bytes))
+}
+
+/// The same, with the CRC-32C of the bytes from an index on told by `crc`.
+pub(crate) fn verify_crc_by(
+    batch: &[u8],
+    crc: impl FnOnce(usize, &[u8]) -> u32,
+) -> Result<(), BatchError> {
     if batch.len() < RECORD_BATCH_HEADER_LEN {
         return Err(BatchError::Truncated {
             needed: RECORD_BATCH_HEADER_LEN,
@@ -250,7 +258,7 @@ pub fn verify_crc(batch: &[u8]) -> Result<(), BatchError> {
         });
     }
     let stored = u32::from_be_bytes(field(batch, CRC_AT));
-    let computed = crc32c::crc32c(&batch[CRC_FROM..]);
+    let computed = crc(CRC_FROM, &batch[CRC_FROM..]);
     if stored == computed {
         Ok(())
     } else {

@@ -10,7 +10,7 @@
 
 use crate::batch::{
     BatchError, BatchHeader, LENGTH_PREFIX_LEN, NO_TIMESTAMP, Offset, RECORD_BATCH_HEADER_LEN,
-    TimestampType, verify_crc,
+    TimestampType, verify_crc_by,
 };
 use crate::builder::assemble;
 use crate::compression::{Codec, CompressionError};
@@ -110,19 +110,21 @@ impl InvalidBatch {
 
 /// Checks the one batch in `batch` and corrects timestamp type, max_timestamp and codec.
 pub fn validate(mut batch: BytesMut, rules: &ProduceRules) -> Result<ValidBatch, InvalidBatch> {
-    try_validate(&mut batch, rules)
+    try_validate(&mut batch, rules, |_, bytes| crc32c::crc32c(bytes))
 }
 
-/// The same; a batch that is refused stays where it is, to be checked by other rules.
+/// The same; a batch that is refused stays where it is, to be checked by other rules. `crc` tells the CRC-32C of the
+/// batch's bytes from an index of it on, for who knows it without looking at them again.
 pub fn try_validate(
     batch: &mut BytesMut,
     rules: &ProduceRules,
+    crc: impl FnOnce(usize, &[u8]) -> u32,
 ) -> Result<ValidBatch, InvalidBatch> {
     let header = only_batch(batch)?;
     batch.truncate(header.total_len());
     let codec = allowed_codec(&header, rules)?;
     check_size(header.total_len(), rules)?;
-    verify_crc(batch).map_err(InvalidBatch::Corrupt)?;
+    verify_crc_by(batch, crc).map_err(InvalidBatch::Corrupt)?;
     check_header(&header)?;
 
     let target = rules.compression.unwrap_or(codec);

@@ -14,7 +14,7 @@
 //!
 //! Left out: what entries mean, who may connect, and when files are retired.
 
-mod crc;
+pub mod crc;
 pub mod disk;
 mod env;
 mod group;

@@ -73,6 +73,7 @@ fn run(setting: &Setting, server: Server) -> Result<Vec<Figure>> {
         Server::Weir => weir::run(volume),
         Server::Fluss => fluss::run(&setting.tools, volume),
         Server::Rocksdb => rocksdb::run(&setting.tools, volume),
+        Server::WeirWriteCaching => bail!("tables are measured fsynced"),
         Server::KafkaFsync | Server::KafkaCache => bail!("Kafka has no tables"),
     }
 }

@@ -46,6 +46,7 @@ use super::offset_for_leader_epoch::OffsetForLeaderEpoch;
 use super::produce::Produce;
 use super::request_metrics::RequestMetrics;
 use super::session::Session;
+use super::sums::Sums;
 use super::sync_group::SyncGroup;
 use crate::broker::Broker;
 
@@ -121,12 +122,19 @@ pub trait RawApi: 'static {
         broker: &Arc<Broker>,
         session: &Arc<Session>,
         head: RequestHead,
-        body: BytesMut,
+        body: Body,
     ) -> impl Future<Output = Reply> + Send + 'static;
 }
 
 pub(super) type Start<B> =
-    fn(&Arc<B>, &Arc<Session>, RequestHead, BytesMut) -> Result<ReplyFuture, String>;
+    fn(&Arc<B>, &Arc<Session>, RequestHead, Body) -> Result<ReplyFuture, String>;
+
+/// What follows a request's header: the rest of its frame, of which the sums were taken.
+#[derive(Debug)]
+pub struct Body {
+    pub bytes: BytesMut,
+    pub sums: Sums,
+}
 
 /// One row of the registration.
 #[derive(Debug)]
@@ -191,10 +199,10 @@ fn start<A: Api>(
     broker: &Arc<Broker>,
     session: &Arc<Session>,
     head: RequestHead,
-    body: BytesMut,
+    body: Body,
 ) -> Result<ReplyFuture, String> {
-    let request =
-        A::Request::decode(&mut body.freeze(), head.version).map_err(|error| error.to_string())?;
+    let request = A::Request::decode(&mut body.bytes.freeze(), head.version)
+        .map_err(|error| error.to_string())?;
     let response = A::handle(broker, session, head.version, request);
     Ok(Box::pin(
         async move { encode(A::KEY, head, &response.await) },
@@ -205,7 +213,7 @@ fn start_raw<A: RawApi>(
     broker: &Arc<Broker>,
     session: &Arc<Session>,
     head: RequestHead,
-    body: BytesMut,
+    body: Body,
 ) -> Result<ReplyFuture, String> {
     let reply = A::handle(broker, session, head, body);
     Ok(Box::pin(async move {
@@ -283,6 +291,7 @@ impl<B: Send + Sync> Dispatch<B> {
         let Frame {
             mut bytes,
             mut reservation,
+            sums,
         } = frame;
         let request_bytes = bytes.len();
         let header = Header::read(&bytes)?;
@@ -292,8 +301,12 @@ impl<B: Send + Sync> Dispatch<B> {
         let reply: ReplyFuture = if entry.serves(header.version) {
             let checked = entry.check(&header, &mut bytes, session).map_err(refuse)?;
             reservation.grow(checked.decoded_bytes);
+            let body = Body {
+                bytes: checked.body,
+                sums,
+            };
             catch_unwind(AssertUnwindSafe(|| {
-                (entry.start)(&self.broker, session, checked.head, checked.body)
+                (entry.start)(&self.broker, session, checked.head, body)
             }))
             .map_err(|_| refuse(RefusalReason::Panicked))?
             .map_err(|e| refuse(RefusalReason::Decode(e)))?

@@ -3,7 +3,7 @@
 //! Each frame gets a buffer of its own, of exactly its size once it is whole, because a produce request's buffer
 //! lives on in the log's tail. A buffer grows as bytes arrive: a length that is declared and never sent costs one
 //! step. A connection that has completed a frame of some size is believed that size at once the next time, which
-//! saves a busy producer the copies of growing.
+//! saves a busy producer the copies of growing. A long frame is summed as it arrives ([`Sums`]).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,12 +12,15 @@ use bytes::BytesMut;
 use thiserror::Error;
 
 use super::budget::{ByteBudget, Reservation};
+use super::sums::Sums;
 
 /// What is allocated for a frame on its declared length alone.
 pub const FIRST_STEP_BYTES: usize = 64 * 1024;
 /// The largest size that a connection is believed because it has sent one like it.
 const TRUST_LIMIT_BYTES: usize = 4 * 1024 * 1024;
 const PREFIX_LEN: usize = 4;
+/// What is read at a time: no more than stays in the processor's cache until it is summed.
+const READ_BYTES: usize = 256 * 1024;
 
 /// Why a connection's bytes are not frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -33,6 +36,7 @@ pub enum FrameError {
 pub struct Frame {
     pub bytes: BytesMut,
     pub reservation: Reservation,
+    pub sums: Sums,
 }
 
 /// Cuts frames out of one connection's bytes.
@@ -100,12 +104,18 @@ impl FrameReader {
         }
         partial.make_room();
         let spare = partial.frame.bytes.capacity() - partial.frame.bytes.len();
-        Some((&mut partial.frame.bytes, spare.min(missing)))
+        let room = spare.min(missing).min(READ_BYTES);
+        Some((&mut partial.frame.bytes, room))
     }
 
     /// Takes note of bytes that were read into [`FrameReader::direct`]'s buffer.
     pub fn filled(&mut self) {
-        if self.partial.as_ref().is_some_and(Partial::is_whole) {
+        let Some(partial) = &mut self.partial else {
+            return;
+        };
+        let Frame { bytes, sums, .. } = &mut partial.frame;
+        sums.extend(bytes);
+        if partial.is_whole() {
             self.finish();
         }
     }
@@ -148,6 +158,7 @@ impl FrameReader {
         let frame = Frame {
             bytes: BytesMut::with_capacity(believed),
             reservation: self.budget.take(believed),
+            sums: Sums::of_frame(size),
         };
         self.partial = Some(Partial { frame, size });
         if size == 0 {

@@ -53,6 +53,7 @@ pub mod patience;
 pub mod produce;
 pub mod request_metrics;
 pub mod session;
+pub mod sums;
 pub mod sync_group;
 #[cfg(test)]
 mod test_rig;
@@ -60,6 +61,6 @@ mod test_rig;
 #[cfg(test)]
 pub mod testing;
 
-pub use dispatch::{Api, Dispatch, Entry, RawApi, Reply, RequestHead};
+pub use dispatch::{Api, Body, Dispatch, Entry, RawApi, Reply, RequestHead};
 pub use error::{ErrorCode, KafkaError};
 pub use session::Session;

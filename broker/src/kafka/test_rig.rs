@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::api_versions;
 use super::connection::Limits;
-use super::dispatch::{Dispatch, Entry, Reply, ReplyFuture, RequestHead, encode, framed};
+use super::dispatch::{Body, Dispatch, Entry, Reply, ReplyFuture, RequestHead, encode, framed};
 use super::listener::{Server, bind};
 use super::session::Session;
 use crate::connections::Connections;
@@ -88,8 +88,8 @@ pub static STAND_INS: &[Entry<Stage>] = &[
     }),
 ];
 
-fn echo(head: RequestHead, body: BytesMut) -> ReplyFuture {
-    let framed = framed(head, vec![body.freeze()]);
+fn echo(head: RequestHead, body: Body) -> ReplyFuture {
+    let framed = framed(head, vec![body.bytes.freeze()]);
     Box::pin(async move { Reply::Segments(framed) })
 }
 
@@ -97,9 +97,9 @@ fn start_api_versions(
     _: &Arc<Stage>,
     session: &Arc<Session>,
     head: RequestHead,
-    body: BytesMut,
+    body: Body,
 ) -> Result<ReplyFuture, String> {
-    let request = ApiVersionsRequest::decode(&mut body.freeze(), head.version).unwrap();
+    let request = ApiVersionsRequest::decode(&mut body.bytes.freeze(), head.version).unwrap();
     let response = api_versions::answer(STAND_INS, session, head.version, &request);
     Ok(Box::pin(async move {
         encode(ApiKey::ApiVersions, head, &response)

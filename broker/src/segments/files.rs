@@ -16,6 +16,8 @@ use crate::planted::{self, Bug};
 
 /// Bytes that are written at a time.
 const WRITE_BYTES: usize = 1 << 20;
+/// The largest batch that topics take unless they are told otherwise (`max.message.bytes`), and a bit.
+const USUAL_BATCH_BYTES: usize = 1_200_000;
 /// Bytes that [`FileWriter::sync_when_much`] leaves to be synced at once.
 const SYNC_BYTES: u64 = 16 << 20;
 
@@ -96,7 +98,7 @@ impl SegmentFiles {
             tmp,
             path,
             disk: self.disk.clone(),
-            buffer: BlockQueue::new(WRITE_BYTES + WRITE_BYTES / 4),
+            buffer: BlockQueue::new(WRITE_BYTES + USUAL_BATCH_BYTES),
             written: 0,
             synced: 0,
         };

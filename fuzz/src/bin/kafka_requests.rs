@@ -10,7 +10,8 @@ use kafka_protocol::messages::{ApiKey, RequestKind};
 use weir_broker::kafka::bounds::{self, Layout, Shape};
 use weir_broker::kafka::dispatch::{APIS, Checked, check};
 use weir_broker::kafka::produce::request::{ProduceRequest, TopicRef};
-use weir_broker::kafka::{Session, dispatch};
+use weir_broker::kafka::sums::Sums;
+use weir_broker::kafka::{Body, Session, dispatch};
 use weir_fuzz::{Bounds, Input, within};
 
 /// The check itself: the client's id and what a refusal says.
@@ -63,7 +64,10 @@ fn decode(key: ApiKey, checked: Checked) {
 
 /// The broker's own decoder of Produce reads what the other one reads.
 fn same_produce<E>(theirs: &Result<RequestKind, E>, body: BytesMut, version: i16) {
-    let ours = ProduceRequest::decode(body, version);
+    let frame_bytes = body.len();
+    let sums = Sums::default();
+    let body = Body { bytes: body, sums };
+    let ours = ProduceRequest::decode(body, version, frame_bytes);
     let Ok(RequestKind::Produce(theirs)) = theirs else {
         return;
     };

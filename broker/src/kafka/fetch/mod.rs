@@ -14,7 +14,6 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
 use indexmap::IndexMap;
 use kafka_protocol::messages::{ApiKey, FetchRequest};
 use kafka_protocol::protocol::Decodable;
@@ -27,7 +26,7 @@ use self::session::{Context, Key, SessionError, SessionRequest, Want};
 use crate::broker::Broker;
 use crate::kafka::ErrorCode;
 use crate::kafka::produce::request::TopicRef;
-use crate::kafka::{RawApi, Reply, RequestHead, Session};
+use crate::kafka::{Body, RawApi, Reply, RequestHead, Session};
 use crate::partition::Partition;
 
 /// Kafka's `fetch.max.bytes`.
@@ -283,10 +282,10 @@ impl RawApi for Fetch {
         broker: &Arc<Broker>,
         _session: &Arc<Session>,
         head: RequestHead,
-        body: BytesMut,
+        body: Body,
     ) -> impl Future<Output = Reply> + Send + 'static {
         let broker = broker.clone();
-        let request = FetchRequest::decode(&mut body.freeze(), head.version);
+        let request = FetchRequest::decode(&mut body.bytes.freeze(), head.version);
         async move {
             match request {
                 Ok(request) => Reply::Segments(

@@ -11,6 +11,7 @@ use super::request::{PartitionData, ProduceRequest, TopicRef};
 use super::response::Refused;
 use crate::broker::Broker;
 use crate::kafka::ErrorCode;
+use crate::kafka::sums::Sums;
 use crate::partition::Partition;
 use crate::shard::proposer::{Ack, Part};
 use crate::space::Admission;
@@ -70,13 +71,14 @@ impl Declined {
 }
 
 /// Finds the partition, checks the batch by its topic's rules, and enforces the topic's schemas. A batch that is
-/// declined as large stays in `data`.
+/// declined as large stays in `data`. `sums` are of the frame that it came in.
 pub fn admit(
     broker: &Arc<Broker>,
     facts: &Facts,
     view: Option<&TopicView>,
     topic: &TopicRef,
     data: &mut PartitionData,
+    sums: &Sums,
 ) -> Result<Part, Declined> {
     let view = view.ok_or_else(|| Refused::code(broker.missing_code(topic)))?;
     if view.internal {
@@ -100,7 +102,9 @@ pub fn admit(
         ..view.rules
     };
     let log_start_offset = partition.log_start_offset();
-    let batch = weir_log::try_validate(records, &rules).map_err(|invalid| match invalid {
+    let frame_at = data.at;
+    let crc = |at: usize, bytes: &[u8]| sums.crc(frame_at + at, bytes);
+    let batch = weir_log::try_validate(records, &rules, crc).map_err(|invalid| match invalid {
         InvalidBatch::DecompressedTooLarge { limit } if limit < MAX_DECOMPRESSED_BYTES => {
             Declined::Large
         }

@@ -16,6 +16,7 @@ use super::request::{PartitionData, TopicRef};
 use super::response::Refused;
 use crate::broker::Broker;
 use crate::kafka::ErrorCode;
+use crate::kafka::sums::Sums;
 use crate::shard::proposer::Part;
 use crate::topic::{MAX_DECOMPRESSED_BYTES, TopicView};
 
@@ -55,6 +56,7 @@ pub async fn check(
                 Some(&large.view),
                 &large.topic,
                 &mut large.data,
+                &Sums::default(),
             );
             (large.slot, admitted.map_err(Declined::refused))
         };

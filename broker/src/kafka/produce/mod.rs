@@ -30,7 +30,7 @@ use self::apart::{HERE_BYTES, Large};
 use self::request::{ProduceRequest, TopicRef};
 pub use self::response::Refused;
 use crate::broker::Broker;
-use crate::kafka::{RawApi, Reply, RequestHead, Session};
+use crate::kafka::{Body, RawApi, Reply, RequestHead, Session};
 use crate::shard::host::ShardHost;
 use crate::shard::proposer::{AppendError, Part, PartResult, Submit};
 
@@ -155,7 +155,14 @@ fn start(broker: &Arc<Broker>, facts: &Facts, request: ProduceRequest) -> Starte
             });
             let admitted = match &whole {
                 Err(refused) => Err(refused.clone().into()),
-                Ok(()) => admit::admit(broker, facts, view.as_deref(), &data.topic, &mut partition),
+                Ok(()) => admit::admit(
+                    broker,
+                    facts,
+                    view.as_deref(),
+                    &data.topic,
+                    &mut partition,
+                    &request.sums,
+                ),
             };
             match (admitted, &view) {
                 (Err(Declined::Large), Some(view)) => large.push(Large {
@@ -250,7 +257,7 @@ impl RawApi for Produce {
         broker: &Arc<Broker>,
         session: &Arc<Session>,
         head: RequestHead,
-        body: BytesMut,
+        body: Body,
     ) -> impl Future<Output = Reply> + Send + 'static {
         let version = head.version;
         let started = tokio::time::Instant::now();

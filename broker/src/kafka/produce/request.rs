@@ -6,7 +6,9 @@ use std::ops::Range;
 use bytes::{Buf, BytesMut};
 use uuid::Uuid;
 
+use crate::kafka::Body;
 use crate::kafka::codec::{Reader, WireError};
+use crate::kafka::sums::Sums;
 
 /// How a request names a topic: by name up to v12, by id from v13 (KIP-516).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -23,6 +25,8 @@ pub struct ProduceRequest {
     pub topics: Vec<TopicData>,
     /// Bytes of the frame, which lives in memory as long as any batch of it.
     pub frame_bytes: usize,
+    /// Of that frame's parts.
+    pub sums: Sums,
 }
 
 #[derive(Debug)]
@@ -36,16 +40,23 @@ pub struct PartitionData {
     pub index: i32,
     /// `None` is a null: the client sent no records.
     pub records: Option<BytesMut>,
+    /// Where they lay in the frame.
+    pub at: usize,
 }
 
 impl ProduceRequest {
     /// Decodes a body of versions 3 to 13, which came in a frame of `frame_bytes`.
     pub fn decode(
-        mut body: BytesMut,
+        body: Body,
         version: i16,
         frame_bytes: usize,
     ) -> Result<ProduceRequest, WireError> {
+        let Body {
+            bytes: mut body,
+            sums,
+        } = body;
         let (head, topics) = read_request(&mut Reader::new(&body, version >= 9), version)?;
+        let body_at = frame_bytes - body.len();
         let mut taken = 0;
         let mut piece = |range: Range<usize>| {
             body.advance(range.start - taken);
@@ -60,6 +71,7 @@ impl ProduceRequest {
                     .into_iter()
                     .map(|(index, range)| PartitionData {
                         index,
+                        at: body_at + range.as_ref().map_or(0, |range| range.start),
                         records: range.map(&mut piece),
                     })
                     .collect(),
@@ -76,6 +88,7 @@ impl ProduceRequest {
             timeout_ms,
             topics,
             frame_bytes,
+            sums,
         })
     }
 }
@@ -150,15 +163,27 @@ mod tests {
         out
     }
 
+    /// From a frame of which nothing but the body is left to decode.
+    fn decode(bytes: BytesMut, version: i16) -> Result<ProduceRequest, WireError> {
+        let frame_bytes = bytes.len() + 30;
+        let sums = Sums::default();
+        ProduceRequest::decode(Body { bytes, sums }, version, frame_bytes)
+    }
+
     #[test]
     fn every_version_decodes_into_pieces_of_the_frame() {
         for version in 3..=13 {
-            let request = ProduceRequest::decode(encoded(version), version, 0).expect("decodes");
+            let request = decode(encoded(version), version).expect("decodes");
             assert_eq!(
                 (request.acks, request.timeout_ms, request.transactional_id),
                 (-1, 1500, None)
             );
             let topic = &request.topics[0];
+            let sent = encoded(version);
+            for partition in &topic.partitions {
+                let records = partition.records.as_deref().unwrap_or_default();
+                assert!(sent[partition.at - 30..].starts_with(records));
+            }
             let name = TopicRef::Name("flights".into());
             assert_eq!(
                 topic.topic,
@@ -190,10 +215,7 @@ mod tests {
             let whole = encoded(version);
             for len in 0..whole.len() {
                 let cut = BytesMut::from(&whole[..len]);
-                assert!(
-                    ProduceRequest::decode(cut, version, 0).is_err(),
-                    "v{version} cut to {len}"
-                );
+                assert!(decode(cut, version).is_err(), "v{version} cut to {len}");
             }
         }
     }
