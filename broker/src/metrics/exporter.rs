@@ -93,7 +93,7 @@ fn tables(broker: &Broker) -> Vec<MetricFamily> {
     );
     let opts = Opts::new(
         "weir_table_lag_seconds",
-        "For how long the table's rows have been behind.",
+        "How long the oldest record that the table's rows do not hold yet has been there.",
     );
     let seconds = GaugeVec::new(opts, &["table"]).expect("a legal metric");
     for (table, (behind, time)) in &lags {

@@ -17,6 +17,12 @@ use tokio::time::Instant;
 use uuid::Uuid;
 use weir_tables::{FoldError, StoreError, Table, TableId, Tables};
 
+mod sightings;
+#[cfg(test)]
+mod tests;
+
+use sightings::Sightings;
+
 /// Bytes of committed batches that one fold takes, so that every bucket has its turn.
 const READ_BYTES: usize = 1 << 20;
 /// How long a fold that failed is left alone.
@@ -72,8 +78,7 @@ struct Bucket {
     applied: AtomicI64,
     /// Who waits for which applied offset.
     waiters: Mutex<Vec<(i64, oneshot::Sender<()>)>>,
-    /// When it fell behind; `None` while it is up to date.
-    behind_since: Mutex<Option<Instant>>,
+    sightings: Mutex<Sightings>,
     /// Why the last fold failed.
     fault: Mutex<Option<String>>,
 }
@@ -84,7 +89,7 @@ pub struct Lag {
     pub table: Arc<str>,
     pub partition: u32,
     pub records: i64,
-    /// Since when it has been behind.
+    /// How long the first of them has been there.
     pub time: Duration,
     /// Why the last fold failed.
     pub fault: Option<String>,
@@ -119,7 +124,7 @@ impl Folder {
             bucket,
             applied: AtomicI64::new(applied),
             waiters: Mutex::default(),
-            behind_since: Mutex::default(),
+            sightings: Mutex::default(),
             fault: Mutex::default(),
         };
         self.shared
@@ -189,7 +194,8 @@ impl Folder {
         let buckets: Vec<Arc<Bucket>> = self.shared.buckets.lock().values().cloned().collect();
         let lag = |bucket: Arc<Bucket>| {
             let records = self.shared.behind(&bucket).unwrap_or(0);
-            let since = bucket.behind_since.lock().filter(|_| records > 0);
+            let applied = bucket.applied.load(Ordering::SeqCst);
+            let since = bucket.sightings.lock().since(applied);
             Lag {
                 table: bucket.table.def().topic.as_str().into(),
                 partition: bucket.bucket,
@@ -300,12 +306,13 @@ impl Shared {
     /// Folds one helping of a bucket.
     fn fold(&self, bucket: &Bucket) -> Result<Turn, Fault> {
         let behind = self.behind(bucket).unwrap_or(0);
+        let from = bucket.applied.load(Ordering::SeqCst);
+        let mut sightings = bucket.sightings.lock();
+        sightings.note(from + behind, from, Instant::now());
+        drop(sightings);
         if behind <= 0 {
-            *bucket.behind_since.lock() = None;
             return Ok(Turn::CaughtUp);
         }
-        bucket.behind_since.lock().get_or_insert_with(Instant::now);
-        let from = bucket.applied.load(Ordering::SeqCst);
         let batches =
             self.source
                 .read(bucket.table.def().topic_id, bucket.bucket, from, READ_BYTES)?;
@@ -366,6 +373,3 @@ impl Bucket {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;
