@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::fetch::ahead::ReadAhead;
 use super::produce::Turns;
 
 /// The name and version that a client gave in ApiVersions (KIP-511).
@@ -26,6 +27,7 @@ pub struct Session {
     /// For how long the client is to be held back, in microseconds.
     hold_micros: AtomicU64,
     pub(super) produce_turns: Turns,
+    pub(super) read_ahead: ReadAhead,
 }
 
 impl Session {
@@ -37,6 +39,7 @@ impl Session {
             software: OnceLock::new(),
             hold_micros: AtomicU64::new(0),
             produce_turns: Turns::default(),
+            read_ahead: ReadAhead::default(),
         }
     }
 

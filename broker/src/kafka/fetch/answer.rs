@@ -8,21 +8,26 @@ use weir_log::{ReadError, ReadRequest};
 
 use super::response::PartitionAnswer;
 use super::session::{Key, Want};
-use super::{Isolation, Limits};
+use super::{Isolation, Limits, ahead};
 use crate::broker::Broker;
-use crate::kafka::ErrorCode;
+use crate::kafka::{ErrorCode, Session};
 use crate::partition::Partition;
 
 /// Disk reads of one request that are under way together.
 const READS_AT_A_TIME: usize = 4;
 
+/// Who reads, and under what limits.
+#[derive(Clone, Copy)]
+pub struct Reader<'a> {
+    pub broker: &'a Arc<Broker>,
+    pub session: &'a Session,
+    pub limits: &'a Limits,
+}
+
 /// Reads the partitions in the request's order under its byte limits (KIP-74): the first one that
 /// has records gives at least one batch, however large.
-pub async fn read_all(
-    broker: &Arc<Broker>,
-    wants: &[(Key, Want)],
-    limits: &Limits,
-) -> Vec<(Key, PartitionAnswer)> {
+pub async fn read_all(reader: Reader<'_>, wants: &[(Key, Want)]) -> Vec<(Key, PartitionAnswer)> {
+    let Reader { broker, limits, .. } = reader;
     let mut left = limits.max_bytes;
     let mut first = true;
     let mut answers = Vec::with_capacity(wants.len());
@@ -35,10 +40,7 @@ pub async fn read_all(
                 Ok(partition) => partition,
             };
             let max_bytes = want.max_bytes().min(left);
-            read_one(
-                broker, &partition, key.index, want, max_bytes, first, limits,
-            )
-            .await
+            read_one(reader, &partition, key.index, want, max_bytes, first).await
         });
         let read = join_all(reads).await;
         for ((key, _), answer) in now.iter().zip(read) {
@@ -96,14 +98,14 @@ fn locate(
 }
 
 async fn read_one(
-    broker: &Arc<Broker>,
+    reader: Reader<'_>,
     partition: &Arc<Partition>,
     index: i32,
     want: &Want,
     max_bytes: usize,
     at_least_one: bool,
-    limits: &Limits,
 ) -> PartitionAnswer {
+    let limits = reader.limits;
     let (start, end) = {
         let log = partition.log.read();
         (log.log_start_offset(), log.next_offset())
@@ -144,26 +146,34 @@ async fn read_one(
         max_bytes,
         at_least_one,
     };
-    match records(broker, partition, read).await {
+    match records(reader, partition, read).await {
         Ok(records) => answer.records = records,
         Err(code) => return failed(index, code),
     }
     answer
 }
 
-/// From memory at once; from a disk on a thread that may block.
+/// From memory at once; from a disk on a thread that may block, if that has not been done already.
 async fn records(
-    broker: &Arc<Broker>,
+    reader: Reader<'_>,
     partition: &Arc<Partition>,
     request: ReadRequest,
 ) -> Result<Vec<Bytes>, ErrorCode> {
-    let blocks = broker.blocks.clone();
+    let Reader {
+        broker, session, ..
+    } = reader;
+    let ahead = &session.read_ahead;
     let read = match partition.plan_read(&request) {
-        Ok(plan) if plan.is_in_memory() => Ok(plan.run(&*blocks)),
+        Ok(plan) if plan.is_in_memory() => Ok(plan.run(&*broker.blocks)),
         Ok(plan) => {
-            let partition = partition.clone();
-            let run = move || partition.run_read(plan, &request, &*blocks);
-            tokio::task::spawn_blocking(run).await
+            let read = match ahead.take(partition, &request).await {
+                Some(records) => Ok(Ok(records)),
+                None => ahead::start(broker, partition, plan, request).await,
+            };
+            if let Ok(Ok(records)) = &read {
+                ahead.begin(broker, partition, &request, records);
+            }
+            read
         }
         Err(error) => Ok(Err(error)),
     };

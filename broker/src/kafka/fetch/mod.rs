@@ -5,6 +5,7 @@
 //! Only committed bytes are served, so no barrier is needed. Every partition that a request names
 //! is answered in its order; a request waits until `min_bytes` are there, an error is, or its time is up.
 
+pub(super) mod ahead;
 mod answer;
 pub mod response;
 pub mod session;
@@ -21,6 +22,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use self::answer::Reader;
 use self::response::{FetchAnswer, PartitionAnswer};
 use self::session::{Context, Key, SessionError, SessionRequest, Want};
 use crate::broker::Broker;
@@ -60,12 +62,22 @@ struct Limits {
 }
 
 /// Answers one request; the response stage of a connection.
-pub async fn fetch(broker: Arc<Broker>, version: i16, request: FetchRequest) -> FetchAnswer {
+pub async fn fetch(
+    broker: Arc<Broker>,
+    session: Arc<Session>,
+    version: i16,
+    request: FetchRequest,
+) -> FetchAnswer {
     let asked = session_request(version, &request);
     let Some(isolation) = Isolation::from_wire(request.isolation_level) else {
         return unknown_isolation(version, asked);
     };
     let limits = limits(version, isolation, &request);
+    let reader = Reader {
+        broker: &broker,
+        session: &session,
+        limits: &limits,
+    };
     let context = match broker.fetch_sessions.enter(asked) {
         Ok(context) => context,
         Err(error) => {
@@ -79,7 +91,7 @@ pub async fn fetch(broker: Arc<Broker>, version: i16, request: FetchRequest) -> 
         Context::Sessionless(wants) | Context::Full(wants) => wants,
         Context::Incremental { partitions, .. } => partitions,
     };
-    let answers = wait_and_read(&broker, wants, &limits).await;
+    let answers = wait_and_read(reader, wants).await;
     let mut answer = FetchAnswer::default();
     let answers = match &context {
         Context::Sessionless(_) => answers,
@@ -121,18 +133,15 @@ fn unknown_isolation(version: i16, asked: SessionRequest) -> FetchAnswer {
 }
 
 /// Reads until there is enough, waiting for the partitions' logs to grow.
-async fn wait_and_read(
-    broker: &Arc<Broker>,
-    wants: &[(Key, Want)],
-    limits: &Limits,
-) -> Vec<(Key, PartitionAnswer)> {
+async fn wait_and_read(reader: Reader<'_>, wants: &[(Key, Want)]) -> Vec<(Key, PartitionAnswer)> {
+    let Reader { broker, limits, .. } = reader;
     let mut watch = Watch {
         partitions: Vec::new(),
         notify: Arc::new(Notify::new()),
     };
     loop {
         let started = Instant::now();
-        let answers = answer::read_all(broker, wants, limits).await;
+        let answers = answer::read_all(reader, wants).await;
         broker
             .metrics
             .fetch
@@ -280,16 +289,16 @@ impl RawApi for Fetch {
 
     fn handle(
         broker: &Arc<Broker>,
-        _session: &Arc<Session>,
+        session: &Arc<Session>,
         head: RequestHead,
         body: Body,
     ) -> impl Future<Output = Reply> + Send + 'static {
-        let broker = broker.clone();
+        let (broker, session) = (broker.clone(), session.clone());
         let request = FetchRequest::decode(&mut body.bytes.freeze(), head.version);
         async move {
             match request {
                 Ok(request) => Reply::Segments(
-                    fetch(broker, head.version, request)
+                    fetch(broker, session, head.version, request)
                         .await
                         .encode(head.version),
                 ),
