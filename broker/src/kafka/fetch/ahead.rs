@@ -11,6 +11,7 @@ use weir_log::{ReadError, ReadPlan, ReadRequest, batches};
 
 use crate::broker::Broker;
 use crate::partition::Partition;
+use crate::shard::entry::PartitionId;
 
 /// Helpings that are read, or wait for their reader, over all connections.
 const MAX_HELPINGS: usize = 16;
@@ -38,8 +39,7 @@ pub struct ReadAhead(Mutex<Vec<Helping>>);
 
 #[derive(Debug)]
 struct Helping {
-    /// The partition's, in its process.
-    handle: u64,
+    partition: PartitionId,
     from: i64,
     max_bytes: usize,
     reading: Reading,
@@ -50,7 +50,7 @@ impl ReadAhead {
     /// What was read for such a request. What was read of another place in the partition is dropped, and so is what
     /// could not be read: the request tries for itself.
     pub async fn take(&self, partition: &Partition, request: &ReadRequest) -> Option<Vec<Bytes>> {
-        let helping = self.remove(partition.handle)?;
+        let helping = self.remove(partition.id)?;
         if (helping.from, helping.max_bytes) != (request.from, request.max_bytes) {
             return None;
         }
@@ -59,9 +59,11 @@ impl ReadAhead {
         (request.at_least_one || len_bytes(&records) <= request.max_bytes).then_some(records)
     }
 
-    fn remove(&self, handle: u64) -> Option<Helping> {
+    fn remove(&self, partition: PartitionId) -> Option<Helping> {
         let mut helpings = self.0.lock();
-        let found = helpings.iter().position(|helping| helping.handle == handle);
+        let found = helpings
+            .iter()
+            .position(|helping| helping.partition == partition);
         found.map(|found| helpings.swap_remove(found))
     }
 
@@ -94,9 +96,9 @@ impl ReadAhead {
         let Ok(room) = ROOM.try_acquire() else {
             return;
         };
-        drop(self.remove(partition.handle));
+        drop(self.remove(partition.id));
         self.0.lock().push(Helping {
-            handle: partition.handle,
+            partition: partition.id,
             from,
             max_bytes: next.max_bytes,
             reading: start(broker, partition, plan, next),
