@@ -150,16 +150,15 @@ impl RaftStateMachine<TypeConfig> for Applier {
             io::Error::other(format!("the state machine refuses the snapshot: {what}"))
         })?;
         let snapshots = self.snapshots.clone();
-        let installed = Snapshot {
-            meta: meta.clone(),
-            snapshot,
-        };
-        let saved = self.group.wal.unblock(move || match snapshots.load()? {
-            // At a restart it is the stored one that is installed.
-            Some(stored) if stored.meta == installed.meta => Ok(()),
-            _ => snapshots.save(&installed),
-        });
-        saved.await?;
+        let stored = self.group.wal.unblock(move || snapshots.load()).await?;
+        // At a restart it is the stored one that is installed.
+        if stored.is_none_or(|stored| stored.meta != *meta) {
+            let installed = Snapshot {
+                meta: meta.clone(),
+                snapshot,
+            };
+            self.group.store(&self.snapshots, installed).await?;
+        }
         self.last = meta.last_log_id;
         self.membership = meta.last_membership.clone();
         if let Some(last) = &self.last {
@@ -189,20 +188,15 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
     type SnapshotData = Bytes;
 
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
-        let (group, snapshots) = (&self.group, self.snapshots.clone());
-        let snapshot = self.snapshot.clone();
+        let (group, snapshot) = (&self.group, self.snapshot.clone());
         // An entry may be applied before this node has synced it, and a snapshot must not be ahead of
         // the log that it stands for.
         let last = snapshot.meta.last_log_id.map(|id| id.index);
         if let Some(end) = last.and_then(|index| group.end_of(index)) {
             group.wal.until_durable(end).await?;
         }
-        let saved = group.wal.unblock(move || {
-            snapshots.save(&snapshot)?;
-            Ok(snapshot)
-        });
-        let saved = saved.await?;
+        group.store(&self.snapshots, snapshot.clone()).await?;
         group.builds.stored.send_replace(self.number);
-        Ok(saved)
+        Ok(snapshot)
     }
 }

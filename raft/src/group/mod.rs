@@ -14,21 +14,26 @@ pub mod types;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::ids::{Index, NodeId, ShardId, WalPos};
 use crate::payload::Payload;
 use crate::wal::format::{EntryForm, Kind};
-use crate::wal::{Done, Record, Wal};
+use crate::wal::{Done, Record, Wal, is_passing};
 pub use applier::Applier;
 pub use index::Located;
 pub use snapshot::{SnapshotStore, decode as decode_snapshot};
 pub use state::LogState;
 pub use store::Store;
-use types::{Data, EntryPayload, Held, Membership};
+use types::{Data, EntryPayload, Held, Membership, Snapshot};
+
+/// How long to wait before storing a snapshot on a full disk again.
+const FULL_DISK_PAUSE: Duration = Duration::from_millis(500);
 
 /// A shard's log, shared by its log store and its state machine.
 pub struct Group {
@@ -185,6 +190,31 @@ impl Group {
     /// The number of the last snapshot that is durable.
     pub fn stored_builds(&self) -> watch::Receiver<u64> {
         self.builds.stored.subscribe()
+    }
+
+    /// Makes a snapshot durable. A full disk is waited for until the WAL stops; any other failure ends the process,
+    /// as one of the WAL's own does: the replica cannot go on.
+    async fn store(&self, snapshots: &SnapshotStore, snapshot: Snapshot) -> io::Result<()> {
+        let mut waits = false;
+        loop {
+            let (store, storing) = (snapshots.clone(), snapshot.clone());
+            let stored = self.wal.unblock(move || store.save(&storing)).await;
+            let Err(error) = stored else {
+                return Ok(());
+            };
+            let name = snapshots.name();
+            if !is_passing(&error) {
+                self.wal
+                    .die(&format!("storing a snapshot {name} failed: {error}"));
+                return Err(error);
+            }
+            if !std::mem::replace(&mut waits, true) {
+                tracing::error!("{error}: storing a snapshot {name} is retried");
+            }
+            if timeout(FULL_DISK_PAUSE, self.wal.stopped()).await.is_ok() {
+                return Err(error);
+            }
+        }
     }
 
     /// The oldest WAL file that this shard's entries need.

@@ -14,7 +14,8 @@
 //! …       m     state       the state machine's own bytes
 //! …       4     crc         CRC32C of everything before
 //!
-//! A file gets its name when it is complete and synced; the older ones are deleted after that.
+//! A file gets its name when it is complete and synced; the older ones are deleted after that. A newer one may be
+//! there already: one that a leader sent while an older one was being built.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -46,13 +47,29 @@ impl SnapshotStore {
         SnapshotStore { dir, shard, disk }
     }
 
-    /// Makes a snapshot the current one, durably, and deletes the others. Blocks.
+    /// Makes a snapshot the current one unless there is a newer one, durably, and deletes what is older. Blocks.
     pub fn save(&self, snapshot: &Snapshot) -> io::Result<()> {
         self.disk.create_dir(&self.dir)?;
         let path = self.path(snapshot);
         let tmp = path.with_extension("tmp");
+        if let Err(error) = self.write(snapshot, &tmp) {
+            // What it takes of a full disk is for others; it may not even be there.
+            let _ = self.disk.remove(&tmp);
+            return Err(error);
+        }
+        self.disk.rename(&tmp, &path)?;
+        self.disk.sync_dir(&self.dir)?;
+        for other in self.files()? {
+            if other < path {
+                self.disk.remove(&other)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&self, snapshot: &Snapshot, tmp: &Path) -> io::Result<()> {
         let (head, crc) = encode(self.shard, snapshot);
-        let file = self.disk.create(&tmp)?;
+        let file = self.disk.create(tmp)?;
         let mut at = 0;
         for part in [&head[..], &snapshot.snapshot, &crc] {
             file.pwrite(part, at)?;
@@ -61,20 +78,14 @@ impl SnapshotStore {
         if !planted::has(Bug::SnapshotBeforeSync) {
             file.sync()?;
         }
-        self.disk.rename(&tmp, &path)?;
-        self.disk.sync_dir(&self.dir)?;
-        for other in self.paths()? {
-            if other != path {
-                self.disk.remove(&other)?;
-            }
-        }
         Ok(())
     }
 
     /// The current snapshot. Blocks.
     pub fn load(&self) -> io::Result<Option<Snapshot>> {
         self.disk.create_dir(&self.dir)?;
-        let Some(path) = self.paths()?.pop() else {
+        let mut files = self.files()?.into_iter();
+        let Some(path) = files.rfind(|path| is_snapshot(path)) else {
             return Ok(None);
         };
         let file = self.disk.open(&path)?;
@@ -105,21 +116,17 @@ impl SnapshotStore {
         path.display().to_string()
     }
 
-    /// This shard's snapshot files, the newest last.
-    fn paths(&self) -> io::Result<Vec<PathBuf>> {
+    /// This shard's snapshot files, unfinished ones too, the newest last.
+    fn files(&self) -> io::Result<Vec<PathBuf>> {
         let prefix = format!("{}-", self.shard);
         let mine = |path: &PathBuf| {
             let name = path.file_name().and_then(|name| name.to_str());
-            name.is_some_and(|name| name.starts_with(&prefix) && is_snapshot(path))
+            name.is_some_and(|name| name.starts_with(&prefix))
         };
-        let mut paths: Vec<PathBuf> = self
-            .disk
-            .list(&self.dir)?
-            .into_iter()
-            .filter(mine)
-            .collect();
-        paths.sort();
-        Ok(paths)
+        let listed = self.disk.list(&self.dir)?.into_iter();
+        let mut files: Vec<PathBuf> = listed.filter(mine).collect();
+        files.sort();
+        Ok(files)
     }
 }
 
@@ -241,6 +248,28 @@ mod tests {
         let loaded = loaded.expect("there is a snapshot");
         assert_eq!(loaded.meta, snapshot(10, b"new").meta);
         assert_eq!(loaded.snapshot, "new");
+    }
+
+    #[test]
+    fn an_older_snapshot_that_is_stored_late_does_not_replace_a_newer_one() {
+        let disk = MemDisk::new();
+        store(&disk).save(&snapshot(8, b"oldest")).expect("saved");
+        store(&disk).save(&snapshot(10, b"new")).expect("saved");
+        store(&disk).save(&snapshot(9, b"late")).expect("saved");
+        let loaded = store(&disk).load().expect("loaded").expect("there is one");
+        assert_eq!(loaded.snapshot, "new");
+        store(&disk).save(&snapshot(11, b"next")).expect("saved");
+        assert_eq!(store(&disk).files().expect("listed").len(), 1);
+    }
+
+    #[test]
+    fn what_a_failed_write_leaves_is_removed() {
+        let disk = MemDisk::new();
+        disk.inject(crate::disk::Fault::Full);
+        store(&disk).save(&snapshot(9, b"state")).expect_err("full");
+        assert!(store(&disk).files().expect("listed").is_empty());
+        disk.heal();
+        store(&disk).save(&snapshot(9, b"state")).expect("saved");
     }
 
     #[test]

@@ -24,7 +24,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use crate::env::Env;
+use crate::env::{Env, Fatal};
 use crate::ids::{Index, NodeId, ShardId, Term, WalPos};
 use crate::observer::WalObserver;
 use crate::payload::Payload;
@@ -112,6 +112,7 @@ pub struct Wal {
     room: Arc<Semaphore>,
     config: WalConfig,
     threads: Arc<dyn Threads>,
+    fatal: Fatal,
     /// Whether the writer has ended.
     ended: watch::Receiver<bool>,
 }
@@ -151,6 +152,7 @@ impl Wal {
             room: Arc::new(Semaphore::new(config.queue_bytes.div_ceil(ROOM_UNIT))),
             config,
             threads: env.threads.clone(),
+            fatal: env.fatal.clone(),
             ended,
         })
     }
@@ -266,6 +268,11 @@ impl Wal {
         }
     }
 
+    /// Ends the process, which cannot go on for what is said.
+    pub fn die(&self, what: &str) {
+        die(&self.fatal, what);
+    }
+
     /// Returns when everything before `end` is durable.
     pub async fn until_durable(&self, end: WalPos) -> io::Result<()> {
         if self.durable() >= end {
@@ -291,4 +298,26 @@ impl Drop for Wal {
     fn drop(&mut self) {
         self.queue.abandon();
     }
+}
+
+/// Ends the process; returns what it said, in tests.
+fn die(fatal: &Fatal, what: &str) -> String {
+    let message = format!("{what}; check the disk, then start weir again");
+    fatal(&message);
+    message
+}
+
+/// Whether an operation failed for want of space or of files, so that it can be tried again.
+pub fn is_passing(error: &io::Error) -> bool {
+    // The process, or the system, has as many files open as it may.
+    let out_of_files = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE];
+    let mut out_of_files = out_of_files.iter().map(|errno| errno.raw_os_error());
+    is_full(error) || out_of_files.any(|errno| error.raw_os_error() == Some(errno))
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }

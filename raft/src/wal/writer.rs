@@ -12,7 +12,7 @@ use super::files::{Files, OpenFile};
 use super::format::{FILE_HEADER_LEN, RecordHeader};
 use super::queue::{Item, Queue, Task};
 use super::recovery::Recovered;
-use super::{Done, Record, WalConfig, WalError};
+use super::{Done, Record, WalConfig, WalError, die, is_full, is_passing};
 use crate::env::{Clock, Env, Fatal};
 use crate::ids::WalPos;
 use crate::observer::{Damage, WalObserver};
@@ -68,7 +68,7 @@ enum Failure {
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Failure {
-        match is_full(&error) || is_out_of_files(&error) {
+        match is_passing(&error) {
             true => Failure::Full(error),
             false => Failure::Disk(error),
         }
@@ -374,26 +374,8 @@ impl Writer {
     fn die(&self, error: &io::Error) -> WalError {
         let file = self.current.as_ref().map_or(0, |file| file.seq);
         let path = self.files.path(file);
-        let message = format!(
-            "writing or syncing the write-ahead log {} failed: {error}; \
-             check the disk, then start weir again",
-            path.display()
-        );
-        (self.fatal)(&message);
-        WalError::Failed(message.into())
+        let path = path.display();
+        let what = format!("writing or syncing the write-ahead log {path} failed: {error}");
+        WalError::Failed(die(&self.fatal, &what).into())
     }
-}
-
-fn is_full(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
-}
-
-/// The process, or the system, has as many files open as it may.
-fn is_out_of_files(error: &io::Error) -> bool {
-    let out = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE];
-    out.iter()
-        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }

@@ -204,6 +204,43 @@ async fn a_full_disk_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_waits_for_a_full_disk_and_its_replica_goes_on() {
+    let mut world = World::new();
+    // Nothing but the snapshot is written while the disk is full.
+    world.config.wal.idle = Duration::from_secs(3600);
+    let (node, shard, recorder) = world.start().await;
+    let last = put(&shard, "before").await;
+    world.disk.inject(Fault::Full);
+    let mut waiting = std::pin::pin!(shard.snapshot());
+    let early = tokio::time::timeout(Duration::from_secs(1), waiting.as_mut()).await;
+    assert!(early.is_err(), "nothing is stored while the disk is full");
+    world.disk.heal();
+    assert_eq!(waiting.await, Ok(Some(last)));
+    put(&shard, "after").await;
+    assert_eq!(recorder.payloads(), ["before", "after"]);
+    assert!(world.fatal.lock().is_empty());
+    world.disk.inject(Fault::Full);
+    let again = shard.clone();
+    let never = tokio::spawn(async move { again.snapshot().await });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    node.shutdown().await;
+    assert!(never.await.expect("no panic").is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_that_cannot_be_stored_ends_the_process() {
+    let mut world = World::new();
+    // Nothing but the snapshot is written while the disk fails.
+    world.config.wal.idle = Duration::from_secs(3600);
+    let (_node, shard, _) = world.start().await;
+    put(&shard, "before").await;
+    world.disk.inject(Fault::Write);
+    assert!(shard.snapshot().await.is_err());
+    let fatal = world.fatal.lock().join("\n");
+    assert!(fatal.starts_with("storing a snapshot"), "{fatal}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_with_a_full_disk_can_be_stopped() {
     let world = World::new();
     let (node, shard, _) = world.start().await;
