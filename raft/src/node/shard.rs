@@ -45,6 +45,7 @@ pub struct Shard {
 /// The nodes that hold a shard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Members {
+    /// While they change, those of before and of after.
     pub voters: BTreeSet<NodeId>,
     pub learners: BTreeSet<NodeId>,
 }
@@ -183,6 +184,13 @@ impl Shard {
             voters: self.raft.voter_ids().map(NodeId).collect(),
             learners: self.raft.learner_ids().map(NodeId).collect(),
         }
+    }
+
+    /// Whether the voters change: majorities of the old and of the new ones decide. When the leader that began it
+    /// fails, it stays so until [`Shard::change_voters`] is called again, also where `members` names those that are
+    /// wanted.
+    pub fn is_changing_voters(&self) -> bool {
+        self.voters().1.len() > 1
     }
 
     /// Has a node receive the shard's entries without a vote; returns when it has caught up.

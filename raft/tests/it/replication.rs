@@ -44,6 +44,7 @@ impl Cluster {
         let voters = (1..=3).map(NodeId).collect::<BTreeSet<_>>();
         leader.change_voters(voters.clone()).await.expect("changed");
         assert_eq!(leader.members().voters, voters);
+        assert!(!leader.is_changing_voters());
         cluster
     }
 
@@ -234,6 +235,7 @@ async fn reads_ask_the_others_from_the_moment_at_which_others_may_vote() {
         leader.members().voters.contains(&NodeId(2))
     })
     .await;
+    assert!(leader.is_changing_voters());
     let refused = leader.read_index().await.err();
     assert_eq!(refused, Some(ReadError::NoMajority));
     cluster.network.heal();
