@@ -12,14 +12,11 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("tables", &["weir-log", "weir-schema"]),
     (
         "broker",
-        // The simulator for its tests alone.
-        &[
-            "weir-log",
-            "weir-raft",
-            "weir-schema",
-            "weir-sim",
-            "weir-tables",
-        ],
+        &["weir-log", "weir-raft", "weir-schema", "weir-tables"],
+    ),
+    (
+        "broker/sim",
+        &["weir", "weir-log", "weir-raft", "weir-sim", "weir-tables"],
     ),
     ("compat-tests", &[]),
     ("bench", &[]),
@@ -81,7 +78,7 @@ fn dependencies_point_one_way() {
         let used: BTreeSet<&str> = manifest
             .lines()
             .filter_map(|line| line.split(['.', ' ', '=']).next())
-            .filter(|name| name.starts_with("weir-"))
+            .filter(|name| *name == "weir" || name.starts_with("weir-"))
             .collect();
         let extra: Vec<_> = used.iter().filter(|name| !allowed.contains(name)).collect();
         assert!(extra.is_empty(), "{folder}/ must not depend on {extra:?}");

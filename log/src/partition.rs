@@ -6,6 +6,7 @@
 use crate::batch::{BatchHeader, LeaderEpoch, Offset};
 use crate::epochs::{EpochEnd, Epochs};
 use crate::extent::{Extent, Extents};
+use crate::planted::{self, Bug};
 use crate::producer::{ProducerCheck, ProducerError, ProducerState, Producers};
 use crate::segment::{Segment, Segments};
 use smallvec::SmallVec;
@@ -181,6 +182,11 @@ impl PartitionLog {
             "the extent is that of its batches"
         );
         for batch in batches {
+            if planted::has(Bug::ProducersOfOneLeader)
+                && self.epochs.latest() != Some(batch.partition_leader_epoch)
+            {
+                self.producers = Producers::default();
+            }
             self.epochs
                 .note(batch.partition_leader_epoch, batch.base_offset);
             self.producers

@@ -18,6 +18,8 @@ pub enum Bug {
     TombstonesDropped,
     /// What is read from a segment is not compared with its checksum.
     ChecksumNotChecked,
+    /// What the leaders of earlier terms knew of producers is forgotten with the first batch of a later one.
+    ProducersOfOneLeader,
 }
 
 impl Bug {
@@ -29,6 +31,7 @@ impl Bug {
         Bug::LastOfSegmentDropped,
         Bug::TombstonesDropped,
         Bug::ChecksumNotChecked,
+        Bug::ProducersOfOneLeader,
     ];
 }
 

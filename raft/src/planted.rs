@@ -4,7 +4,7 @@
 /// A bug in this crate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bug {
-    /// Whoever waits for a sync is told before it.
+    /// Entries count as durable as soon as they are queued.
     AckBeforeSync,
     /// A follower that does not answer counts as one that has everything.
     AckOnMinority,
@@ -14,7 +14,7 @@ pub enum Bug {
     VoteAfterLog,
     SyncErrorIgnored,
     SyncErrorRetried,
-    /// Names of files are not made durable.
+    /// The names of files after the first are not made durable.
     NoDirectorySync,
     /// A record of which a part did not reach the disk is taken for whole.
     TornTailKept,
@@ -36,6 +36,8 @@ pub enum Bug {
     TruncationNotRecorded,
     /// A start cuts a log where it was last known to be committed (KIP-101).
     TruncatedToCommitted,
+    /// A new leader answers before it has applied what it held when it was elected.
+    OpenedEarly,
 }
 
 impl Bug {
@@ -57,6 +59,7 @@ impl Bug {
         Bug::SnapshotBeforeSync,
         Bug::TruncationNotRecorded,
         Bug::TruncatedToCommitted,
+        Bug::OpenedEarly,
     ];
 }
 

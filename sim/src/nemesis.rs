@@ -33,6 +33,8 @@ pub struct Nemesis<A: App> {
     whole: Arc<AtomicBool>,
 }
 
+/// Bytes of a write of more than one block.
+const LONG_WRITE: usize = 8 << 10;
 const SECOND: Duration = Duration::from_secs(1);
 
 impl<A: App> Nemesis<A> {
@@ -74,8 +76,13 @@ impl<A: App> Nemesis<A> {
         let node = self.cluster.node(seat).0;
         let trace = self.cluster.trace();
         let crash = *self.rng.pick(&[Crash::Power, Crash::Power, Crash::Process]);
-        match self.rng.below(3) {
+        match self.rng.below(4) {
             0 => {
+                // Of more than one block, so that a part of an entry may be lost.
+                trace.fault("crash within a long write", [node]);
+                self.cluster.disk(seat).crash_in_write(LONG_WRITE, crash);
+            }
+            1 => {
                 let ops = self.rng.below(60);
                 trace.fault("crash within a disk operation", [node, ops]);
                 self.cluster.disk(seat).crash_after(ops, crash);
@@ -108,11 +115,7 @@ impl<A: App> Nemesis<A> {
         let pause = rng.time(Duration::from_millis(50)..longest);
         tokio::spawn(async move {
             sleep(pause).await;
-            // A crash within an operation comes later still.
-            for _ in 0..20 {
-                cluster.start(seat);
-                sleep(SECOND / 2).await;
-            }
+            start_again(cluster, seat).await;
         });
     }
 
@@ -143,6 +146,7 @@ impl<A: App> Nemesis<A> {
                 trace.fault("isolated node", [name(seat)]);
                 let both = |other: &Seat| [(seat, *other), (*other, seat)];
                 self.cut_for(others.iter().flat_map(both).collect(), time);
+                self.crash_after(seat, time);
             }
             1 => {
                 trace.fault("link cut one way", [name(seat), name(other)]);
@@ -173,6 +177,22 @@ impl<A: App> Nemesis<A> {
             links.iter().for_each(|(from, to)| network.cut(*from, *to));
             sleep(time).await;
             links.iter().for_each(|(from, to)| network.join(*from, *to));
+        });
+    }
+
+    /// Crashes a node that comes back, half of the time: it may have cut off entries a moment ago.
+    fn crash_after(&self, seat: Seat, time: Duration) {
+        if self.rng.chance(500) {
+            return;
+        }
+        let (cluster, rng) = (self.cluster.clone(), self.rng.clone());
+        tokio::spawn(async move {
+            sleep(time + rng.time(Duration::ZERO..SECOND / 2)).await;
+            let (node, ops) = (cluster.node(seat).0, rng.below(30));
+            let trace = cluster.trace();
+            trace.fault("crash of a node that comes back", [node, ops]);
+            cluster.disk(seat).crash_after(ops, Crash::Power);
+            start_again(cluster, seat).await;
         });
     }
 
@@ -267,6 +287,14 @@ impl<A: App> Nemesis<A> {
             }
             cluster.start(seat);
         });
+    }
+}
+
+/// Starts what has no process, for a while: a crash within an operation is yet to come.
+async fn start_again<A: App>(cluster: Cluster<A>, seat: Seat) {
+    for _ in 0..20 {
+        cluster.start(seat);
+        sleep(SECOND / 2).await;
     }
 }
 

@@ -259,7 +259,7 @@ impl Shared {
         file.pwrite(&block, 0)?;
         file.sync()?;
         self.disk.rename(tmp, &file_path(&self.dir, seq))?;
-        if planted::has(Bug::NoDirectorySync) {
+        if planted::has(Bug::NoDirectorySync) && seq > 1 {
             return Ok(OpenFile {
                 seq,
                 capacity,

@@ -49,8 +49,10 @@ struct State {
     busy_until: Instant,
     /// Operations so far.
     ops: u64,
-    /// The life ends after so many more operations, in this way.
+    /// The life ends after so many more operations, in this way,
     crash_after: Option<(u64, Crash)>,
+    /// or within the next write of at least so many bytes, or the sync of it.
+    crash_in_write: Option<(usize, Crash)>,
 }
 
 /// An operation, for its time and its faults.
@@ -78,6 +80,7 @@ impl SimDisk {
                 busy_until: Instant::now(),
                 ops: 0,
                 crash_after: None,
+                crash_in_write: None,
             })),
             trace,
             life,
@@ -133,6 +136,11 @@ impl SimDisk {
         self.state.lock().crash_after = Some((ops, crash));
     }
 
+    /// Ends the life in this way within the next write of at least so many bytes, or within the sync of it.
+    pub fn crash_in_write(&self, bytes: usize, crash: Crash) {
+        self.state.lock().crash_in_write = Some((bytes, crash));
+    }
+
     pub fn inject(&self, fault: DiskFault) {
         let mut state = self.state.lock();
         let State {
@@ -146,6 +154,7 @@ impl SimDisk {
         let mut state = self.state.lock();
         state.faults = Faults::default();
         state.crash_after = None;
+        state.crash_in_write = None;
     }
 
     /// Inverts a bit of a file, in the cache and on the platter. Returns whether there is such a byte.
@@ -190,16 +199,11 @@ impl SimDisk {
                 end.duration_since(now).as_nanos() as u64,
             ],
         );
-        if let Some((left, crash)) = &mut state.crash_after {
-            if *left == 0 {
-                // Somewhere within this operation.
-                let crash = *crash;
-                let into = took.mul_f64(state.rng.below(100) as f64 / 100.0);
-                state.crash_after = None;
-                self.life.doom(crash, start + into);
-                return Ok((start, end));
-            }
-            *left -= 1;
+        if let Some(crash) = state.crash_in(op) {
+            // Somewhere within this operation.
+            let into = took.mul_f64(state.rng.below(100) as f64 / 100.0);
+            self.life.doom(crash, start + into);
+            return Ok((start, end));
         }
         state.busy_until = end;
         let State { faults, .. } = &mut *state;
@@ -226,6 +230,25 @@ impl SimDisk {
 }
 
 impl State {
+    /// How the life ends within this operation, if it does.
+    fn crash_in(&mut self, op: Op) -> Option<Crash> {
+        if let Some((bytes, crash)) = self.crash_in_write
+            && matches!(op, Op::Write(len) if len >= bytes)
+        {
+            self.crash_in_write = None;
+            // This one or the next, which tends to be its sync.
+            self.crash_after = Some((self.rng.below(2), crash));
+        }
+        let (left, crash) = self.crash_after.as_mut()?;
+        if *left == 0 {
+            let crash = *crash;
+            self.crash_after = None;
+            return Some(crash);
+        }
+        *left -= 1;
+        None
+    }
+
     fn time(&self, op: Op) -> Duration {
         let time = match op {
             Op::Read => READ,

@@ -1,15 +1,17 @@
 //! Runs seeds, each in a process of its own, and says what they came to.
 //!
-//! A test target without libtest's harness calls `main`. Without arguments it runs `WEIR_SIM_SEEDS` seeds from
-//! `WEIR_SIM_FIRST` on, as many at once as there are processors; with `--seed N` it is the process of one seed,
-//! which prints all events with `--trace`.
+//! A test target without libtest's harness calls `main`. Without arguments a `Simulation` runs `WEIR_SIM_SEEDS` seeds
+//! from `WEIR_SIM_FIRST` on, and a `Hunt` looks for seeds that catch planted bugs, as many at once as there are
+//! processors; with `--seed N` either is the process of one seed, which prints all events with `--trace`.
+
+mod hunt;
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::Read;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -17,6 +19,7 @@ use tokio::time::Instant;
 
 use crate::entropy;
 use crate::trace::Trace;
+pub use hunt::{Hunt, Planted, named};
 
 /// What a run came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,7 +36,7 @@ pub struct Report {
 }
 
 /// A kind of run, and what all its seeds together must have met.
-pub struct Simulation<'a, F> {
+pub struct Simulation<F> {
     /// The test target's package and name.
     pub package: &'static str,
     pub target: &'static str,
@@ -41,10 +44,6 @@ pub struct Simulation<'a, F> {
     pub seeds: u64,
     /// Classes of faults without which the runs would show little.
     pub classes: &'static [&'static str],
-    /// Bugs that can be planted, and how many seeds may pass until one catches each.
-    pub bugs: &'a [(&'a str, u64)],
-    /// Plants one of them in this process; false where it is not known.
-    pub plant: fn(&str) -> bool,
     pub run: F,
 }
 
@@ -109,60 +108,22 @@ impl Report {
     }
 }
 
-impl<F, Running> Simulation<'_, F>
+impl<F, Running> Simulation<F>
 where
     F: Fn(u64, Arc<Trace>) -> Running,
     Running: Future<Output = Report>,
 {
     /// The whole program.
     pub fn main(&self) -> ExitCode {
-        let arguments: Vec<String> = std::env::args().skip(1).collect();
-        let value = |flag: &str| {
-            let at = arguments.iter().position(|argument| argument == flag)?;
-            arguments.get(at + 1)?.parse::<u64>().ok()
-        };
-        if let Some(seed) = value("--seed") {
-            let prints = arguments.iter().any(|argument| argument == "--trace");
-            let bug = arguments.iter().position(|argument| argument == "--bug");
-            if let Some(name) = bug.and_then(|at| arguments.get(at + 1))
-                && !(self.plant)(name)
-            {
-                println!("there is no bug {name}");
-                return ExitCode::FAILURE;
-            }
-            println!("{}", self.run_here(seed, prints).render());
+        let arguments = Arguments::given();
+        if let Some(seed) = arguments.seed() {
+            println!("{}", run_here(seed, arguments.traces(), &self.run).render());
             return ExitCode::SUCCESS;
         }
-        // A number is some flag's value.
-        let is_filter =
-            |argument: &&String| !argument.starts_with('-') && argument.parse::<u64>().is_err();
-        let elsewhere = |filter: &String| !self.target.contains(filter.as_str());
-        if arguments.iter().any(|argument| argument == "--list")
-            || arguments.iter().find(is_filter).is_some_and(elsewhere)
-        {
+        if arguments.are_about_others(self.target) {
             return ExitCode::SUCCESS;
         }
-        let clean = self.run_all();
-        let caught = self.catch_bugs();
-        match clean && caught {
-            true => ExitCode::SUCCESS,
-            false => ExitCode::FAILURE,
-        }
-    }
-
-    /// Runs one seed in this process, which must not have run another one.
-    fn run_here(&self, seed: u64, prints: bool) -> Report {
-        entropy::seed(seed);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build();
-        let runtime = runtime.expect("a runtime");
-        runtime.block_on(async {
-            let trace = Arc::new(Trace::new(prints));
-            end_at_a_panic(seed, &trace);
-            (self.run)(seed, trace).await
-        })
+        exit(self.run_all())
     }
 
     fn run_all(&self) -> bool {
@@ -171,7 +132,7 @@ where
         let start = Instant::now();
         let twice = (first..first + count).step_by(TWICE as usize);
         let seeds: Vec<u64> = (first..first + count).chain(twice).collect();
-        let results = run_many(&seeds, &[]);
+        let results = each_at_once(&seeds, |seed| (*seed, run_process(*seed, &[])));
         let mut total = Report::default();
         let mut reports: BTreeMap<u64, Report> = BTreeMap::new();
         let mut good = true;
@@ -206,21 +167,6 @@ where
         good && missing.is_empty()
     }
 
-    /// Plants each bug and looks for a seed that catches it.
-    fn catch_bugs(&self) -> bool {
-        let mut all = true;
-        for (bug, limit) in self.bugs {
-            let limit = variable("WEIR_SIM_BUG_SEEDS").unwrap_or(*limit);
-            let caught = catch(limit, bug);
-            all &= caught.is_ok();
-            match caught {
-                Ok((seed, what)) => println!("planted {bug}: caught by seed {seed}: {what}"),
-                Err(()) => println!("planted {bug}: not caught by {limit} seeds"),
-            }
-        }
-        all
-    }
-
     fn replay(&self, seed: u64) -> String {
         let (package, target) = (self.package, self.target);
         format!("again: cargo test --release -p {package} --test {target} -- --seed {seed}")
@@ -239,6 +185,61 @@ where
             println!("  {count:>8}  {class}");
         }
     }
+}
+
+/// The command line.
+struct Arguments(Vec<String>);
+
+impl Arguments {
+    fn given() -> Arguments {
+        Arguments(std::env::args().skip(1).collect())
+    }
+
+    fn value(&self, flag: &str) -> Option<&str> {
+        let at = self.0.iter().position(|argument| argument == flag)?;
+        self.0.get(at + 1).map(String::as_str)
+    }
+
+    fn seed(&self) -> Option<u64> {
+        self.value("--seed")?.parse().ok()
+    }
+
+    fn traces(&self) -> bool {
+        self.0.iter().any(|argument| argument == "--trace")
+    }
+
+    /// Whether they name other tests, or ask for names only.
+    fn are_about_others(&self, target: &str) -> bool {
+        let mut filters = self.0.iter().filter(|argument| !argument.starts_with('-'));
+        let elsewhere = |filter: &String| !target.contains(filter.as_str());
+        self.0.iter().any(|argument| argument == "--list") || filters.next().is_some_and(elsewhere)
+    }
+}
+
+fn exit(good: bool) -> ExitCode {
+    match good {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
+}
+
+/// Runs one seed in this process, which must not have run another one.
+fn run_here<Running: Future<Output = Report>>(
+    seed: u64,
+    prints: bool,
+    run: impl Fn(u64, Arc<Trace>) -> Running,
+) -> Report {
+    entropy::seed(seed);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build();
+    let runtime = runtime.expect("a runtime");
+    runtime.block_on(async {
+        let trace = Arc::new(Trace::new(prints));
+        end_at_a_panic(seed, &trace);
+        run(seed, trace).await
+    })
 }
 
 fn variable(name: &str) -> Option<u64> {
@@ -261,53 +262,32 @@ fn end_at_a_panic(seed: u64, trace: &Arc<Trace>) {
 
 type Outcome = Result<Report, String>;
 
-/// The first seed, in the order in which they end, that fails with a bug, and how.
-fn catch(limit: u64, bug: &str) -> Result<(u64, String), ()> {
-    let caught = Mutex::new(None);
-    let next = AtomicU64::new(1);
-    std::thread::scope(|scope| {
-        for _ in 0..at_once() {
-            scope.spawn(|| {
-                while caught.lock().is_none() {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed > limit {
-                        return;
-                    }
-                    if let Err(output) = run_process(seed, &["--bug", bug]) {
-                        let what = output.lines().find(|line| line.starts_with("at "));
-                        let what =
-                            what.unwrap_or_else(|| output.lines().last().unwrap_or_default());
-                        caught.lock().get_or_insert((seed, what.to_owned()));
-                    }
-                }
-            });
-        }
-    });
-    caught.into_inner().ok_or(())
-}
-
 fn at_once() -> u64 {
     let processors = std::thread::available_parallelism().map_or(1, usize::from) as u64;
     variable("WEIR_SIM_JOBS").unwrap_or(processors)
 }
 
-/// Runs seeds in processes of their own, as many at once as there are processors.
-fn run_many(seeds: &[u64], arguments: &[&str]) -> Vec<(u64, Outcome)> {
-    let next = AtomicU64::new(0);
+/// Does this with each of them, with as many at once as there are processors; what it comes to, in their order.
+fn each_at_once<T: Sync, R: Send>(all: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..at_once() {
             scope.spawn(|| {
-                while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
-                    let outcome = run_process(*seed, arguments);
-                    results.lock().push((*seed, outcome));
+                loop {
+                    let place = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(one) = all.get(place) else {
+                        return;
+                    };
+                    let result = work(one);
+                    results.lock().push((place, result));
                 }
             });
         }
     });
     let mut results = results.into_inner();
-    results.sort_by_key(|(seed, _)| *seed);
-    results
+    results.sort_by_key(|(place, _)| *place);
+    results.into_iter().map(|(_, result)| result).collect()
 }
 
 fn run_process(seed: u64, arguments: &[&str]) -> Outcome {

@@ -56,8 +56,8 @@ enum Sent {
     Appended(u64, i64),
     /// For good, and nothing was appended.
     Refused(&'static str),
-    /// By the state of its producer.
-    OutOfOrder,
+    /// By the state of its producer, in a term.
+    OutOfOrder(u64),
     Unknown,
 }
 
@@ -274,7 +274,7 @@ fn send(node: Option<Arc<DataNode>>, id: PartitionId, batch: BytesMut) -> BoxFut
             Err(AppendError::NotLeader) => Sent::Refused("not the leader"),
             Err(AppendError::Detached) => Sent::Refused("detached"),
             Err(AppendError::Unknown) => Sent::Unknown,
-            Err(AppendError::Producer(_)) => Sent::OutOfOrder,
+            Err(AppendError::Producer(_)) => Sent::OutOfOrder(leadership.term),
         }
     })
 }
@@ -362,7 +362,7 @@ pub async fn plain_producer(clients: Arc<Clients>, topic: TopicHere) {
         clients.watch.check(id, |model| match sent {
             Sent::Appended(term, base_offset) => model.ack(term, base_offset, &batch.ids),
             Sent::Refused(why) => model.refuse(&batch.ids, why),
-            Sent::OutOfOrder => Err("L4: a batch without a producer is out of order".to_owned()),
+            Sent::OutOfOrder(_) => Err("L4: a batch without a producer is out of order".to_owned()),
             Sent::Unknown => Ok(()),
         });
         pause(&rng, 5..120).await;
@@ -390,6 +390,9 @@ struct Idempotent {
     pending: VecDeque<Option<Pending>>,
     /// Something failed: nothing is sent before all that is in flight has come back.
     retrying: bool,
+    /// The last term in which a batch was acknowledged. Until one was a broker takes any for the first, so they are
+    /// sent one at a time: they do not share a connection that would keep their order.
+    acked_in: Option<u64>,
     /// The last one that was acknowledged, to be sent once more.
     last: Option<(Batch, i64)>,
 }
@@ -415,6 +418,7 @@ pub async fn idempotent_producer(clients: Arc<Clients>, topic: TopicHere, partit
         first: 0,
         pending: VecDeque::new(),
         retrying: false,
+        acked_in: None,
         last: None,
         clients,
     };
@@ -477,12 +481,21 @@ impl Idempotent {
     }
 
     fn to_send(&self) -> Vec<u64> {
+        let mut there = self.pending.iter().flatten();
+        if self.acked_in.is_none() && there.any(|pending| pending.in_flight) {
+            return Vec::new();
+        }
         let waiting = (self.first..).zip(&self.pending);
         let waiting = waiting.filter(|(_, pending)| {
             let pending = pending.as_ref();
             pending.is_some_and(|pending| !pending.in_flight)
         });
-        waiting.map(|(number, _)| number).collect()
+        let most = if self.acked_in.is_some() {
+            IN_FLIGHT
+        } else {
+            1
+        };
+        waiting.map(|(number, _)| number).take(most).collect()
     }
 
     fn fly(&mut self, number: u64) -> Flight {
@@ -499,12 +512,19 @@ impl Idempotent {
         let slot = &mut self.pending[at];
         match sent {
             Sent::Appended(term, base_offset) => {
+                self.acked_in = self.acked_in.max(Some(term));
                 let batch = slot.take().expect("it was in flight").batch;
                 let watch = &self.clients.watch;
                 watch.check(self.id, |model| model.ack(term, base_offset, &batch.ids));
                 self.last = Some((batch, base_offset));
             }
-            Sent::Refused(_) | Sent::OutOfOrder | Sent::Unknown => {
+            Sent::OutOfOrder(term)
+                if at == 0 && self.acked_in.is_some_and(|acked| acked <= term) =>
+            {
+                let what = format!("L4: the next batch of a producer is refused in term {term}");
+                self.clients.watch.check(self.id, |_| Err(what));
+            }
+            Sent::Refused(_) | Sent::OutOfOrder(_) | Sent::Unknown => {
                 slot.as_mut().expect("it was in flight").in_flight = false;
                 self.retrying = true;
             }

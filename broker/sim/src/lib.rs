@@ -1,0 +1,12 @@
+//! Clusters of brokers without their edges under the simulator of `weir-sim`: from the proposer to the segment
+//! files, with clients that know what they were told. `model` says what is checked.
+//!
+//! `cargo test --release -p weir-broker-sim` runs some seeds; a failing one prints how it is run again.
+
+mod app;
+mod clients;
+mod model;
+mod run;
+mod watch;
+
+pub use run::run;
