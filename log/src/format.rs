@@ -211,7 +211,7 @@ fn take_body(body: &mut &[u8]) -> Result<PartitionLog, FormatError> {
     let mut log_start_offset = body.try_get_i64()?;
     let mut next_offset = body.try_get_i64()?;
     let epochs = take_list(body, take_epoch)?;
-    let epochs = Epochs::restore(epochs).ok_or(FormatError::Inconsistent("epochs fall"))?;
+    let mut epochs = Epochs::restore(epochs).ok_or(FormatError::Inconsistent("epochs fall"))?;
     let producers = take_list(body, take_producer)?;
     let producers =
         Producers::restore(producers).ok_or(FormatError::Inconsistent("producers are unsorted"))?;
@@ -222,6 +222,7 @@ fn take_body(body: &mut &[u8]) -> Result<PartitionLog, FormatError> {
     let is_empty = segments.is_empty() && extents.is_empty();
     if planted::has(Bug::EndNotStored) && is_empty {
         (log_start_offset, next_offset) = (0, 0);
+        epochs = Epochs::default();
     }
     if planted::has(Bug::TrimNotStored) && !is_empty {
         let first = segments.iter().map(|segment| segment.base_offset);

@@ -35,6 +35,8 @@ const INCARNATION: u64 = 100;
 const START_LIMIT: Duration = Duration::from_secs(120);
 /// How long a process that did not start is left alone.
 const START_AGAIN: Duration = Duration::from_secs(1);
+/// So many starts in a row may fail on a disk of which nothing is wrong any more.
+const FAILED_STARTS: u32 = 3;
 
 /// The seat of a node.
 pub fn seat_of(node: NodeId) -> Seat {
@@ -75,6 +77,8 @@ struct Place<R> {
     life: Life,
     disk: SimDisk,
     process: Process<R>,
+    /// Starts that have failed, one after the other, on a disk without faults.
+    failed: u32,
     /// What was stored was changed behind the node's back.
     damaged: bool,
     founders: Vec<NodeId>,
@@ -104,6 +108,7 @@ impl<A: App> Cluster<A> {
                 disk: SimDisk::new(life.clone(), trace.clone(), rng.fork()),
                 life,
                 process: Process::None,
+                failed: 0,
                 damaged: false,
                 founders: founders.clone(),
             };
@@ -279,6 +284,7 @@ impl<A: App> Cluster<A> {
         } else {
             self.inner.trace.event("started", [life.node().0]);
             place.process = Process::Runs(running);
+            place.failed = 0;
         }
     }
 
@@ -303,6 +309,18 @@ impl<A: App> Cluster<A> {
             let mut places = self.inner.places.lock();
             places.get_mut(&seat).expect("a seat").process = Process::Refused;
             return;
+        }
+        let failed = {
+            let mut places = self.inner.places.lock();
+            let place = places.get_mut(&seat).expect("a seat");
+            let is_faulty = place.disk.is_faulty();
+            place.failed = if is_faulty { 0 } else { place.failed + 1 };
+            place.failed
+        };
+        if failed == FAILED_STARTS {
+            let node = life.node();
+            let judge = &self.inner.judge;
+            judge.violated(&format!("node {node} does not start: {what}"));
         }
         self.end(life, Crash::Process, Instant::now());
         sleep(START_AGAIN).await;

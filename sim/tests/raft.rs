@@ -46,7 +46,8 @@ fn main() -> ExitCode {
     let simulation = Simulation {
         package: "weir-sim",
         target: "raft",
-        seeds: 40,
+        // More than twenty simulated hours.
+        seeds: 265,
         classes: CLASSES,
         run: shards::run,
     };

@@ -22,7 +22,7 @@ use weir_raft::Outcome;
 use weir_sim::Rng;
 
 use crate::app::{DATA_SHARDS, DataNode};
-use crate::model::{ID_HEADER, PartitionModel, Policy, RecordId, UNORDERED};
+use crate::model::{Bounds, ID_HEADER, PartitionModel, Policy, RecordId, UNORDERED};
 use crate::watch::{Watch, bounds};
 
 const TIMEOUT: Duration = Duration::from_secs(4);
@@ -356,17 +356,26 @@ pub async fn plain_producer(clients: Arc<Clients>, topic: TopicHere) {
         if !clients.watch.is_there(id) {
             return;
         }
-        let batch = source.batch(clients.watch.now_ms(), None);
-        let node = clients.find(shard, &rng);
-        let sent = send(node, id, batch.bytes).await;
-        clients.watch.check(id, |model| match sent {
-            Sent::Appended(term, base_offset) => model.ack(term, base_offset, &batch.ids),
-            Sent::Refused(why) => model.refuse(&batch.ids, why),
-            Sent::OutOfOrder(_) => Err("L4: a batch without a producer is out of order".to_owned()),
-            Sent::Unknown => Ok(()),
-        });
+        plain_send(&clients, &rng, &mut source, (id, shard)).await;
         pause(&rng, 5..120).await;
     }
+}
+
+async fn plain_send(
+    clients: &Clients,
+    rng: &Rng,
+    source: &mut Source,
+    (id, shard): (PartitionId, u64),
+) {
+    let batch = source.batch(clients.watch.now_ms(), None);
+    let node = clients.find(shard, rng);
+    let sent = send(node, id, batch.bytes).await;
+    clients.watch.check(id, |model| match sent {
+        Sent::Appended(term, base_offset) => model.ack(term, base_offset, &batch.ids),
+        Sent::Refused(why) => model.refuse(&batch.ids, why),
+        Sent::OutOfOrder(_) => Err("L4: a batch without a producer is out of order".to_owned()),
+        Sent::Unknown => Ok(()),
+    });
 }
 
 /// A batch that an idempotent producer has not seen acknowledged.
@@ -563,37 +572,64 @@ pub async fn trimmer(clients: Arc<Clients>, topics: Vec<TopicHere>) {
     let rng = clients.rng.fork();
     while !clients.is_finishing() {
         pause(&rng, 300..2500).await;
-        let (id, shard) = *rng.pick(&rng.pick(&topics).partitions);
-        let Some(node) = clients.watch.leader(shard) else {
-            continue;
+        let place = *rng.pick(&rng.pick(&topics).partitions);
+        let within = |bounds: Bounds| {
+            let behind = rng.within(1..(bounds.high_watermark - bounds.log_start) as u64 + 1);
+            bounds.log_start + behind as i64
         };
-        let Some(partition) = node.plane.partitions.get(id) else {
-            continue;
-        };
-        let bounds = bounds(&partition);
-        if bounds.log_start >= bounds.high_watermark {
-            continue;
+        trim(&clients, place, within).await;
+    }
+}
+
+/// Writes a little and has all of it deleted, so that for a while nothing but the end of the log is left.
+pub async fn emptier(clients: Arc<Clients>, topic: TopicHere) {
+    let rng = clients.rng.fork();
+    let mut source = Source::new(&clients, false);
+    source.producer |= UNORDERED;
+    let (id, shard) = topic.partitions[0];
+    while !clients.is_finishing() {
+        for _ in 0..rng.within(1..4) {
+            plain_send(&clients, &rng, &mut source, (id, shard)).await;
         }
-        let behind = rng.within(1..(bounds.high_watermark - bounds.log_start) as u64 + 1);
-        let start = bounds.log_start + behind as i64;
+        trim(&clients, (id, shard), |bounds| bounds.high_watermark).await;
+        pause(&rng, 500..4000).await;
+    }
+}
+
+/// Moves a log start to where `start` says, if there is anything below.
+async fn trim(
+    clients: &Clients,
+    (id, shard): (PartitionId, u64),
+    start: impl FnOnce(Bounds) -> i64,
+) {
+    let Some(node) = clients.watch.leader(shard) else {
+        return;
+    };
+    let Some(partition) = node.plane.partitions.get(id) else {
+        return;
+    };
+    let bounds = bounds(&partition);
+    if bounds.log_start >= bounds.high_watermark {
+        return;
+    }
+    let start = start(bounds);
+    clients.watch.check(id, |model| {
+        model.ask_start(start);
+        Ok(())
+    });
+    let items = vec![TrimItem {
+        partition: id,
+        start,
+    }];
+    let (host, life) = (partition.shard.clone(), node.life.clone());
+    drop((node, partition));
+    let term = host.leadership().term;
+    let changed = timeout(TIMEOUT, host.change(Body::Trim(items), None)).await;
+    if matches!(changed, Ok(Ok(Outcome::Applied))) && !life.is_over() {
         clients.watch.check(id, |model| {
-            model.ask_start(start);
+            model.ack_start(term, start);
             Ok(())
         });
-        let items = vec![TrimItem {
-            partition: id,
-            start,
-        }];
-        let (host, life) = (partition.shard.clone(), node.life.clone());
-        drop((node, partition));
-        let term = host.leadership().term;
-        let changed = timeout(TIMEOUT, host.change(Body::Trim(items), None)).await;
-        if matches!(changed, Ok(Ok(Outcome::Applied))) && !life.is_over() {
-            clients.watch.check(id, |model| {
-                model.ack_start(term, start);
-                Ok(())
-            });
-        }
     }
 }
 

@@ -11,7 +11,7 @@ use weir_sim::{Cluster, Dose, Nemesis, Rng, Settings, Trace};
 
 use crate::app::{Brokers, DATA_SHARDS, WallClock};
 use crate::clients::{
-    Clients, TopicHere, administrator, idempotent_producer, plain_producer, trimmer,
+    Clients, TopicHere, administrator, emptier, idempotent_producer, plain_producer, trimmer,
 };
 use crate::model::Policy;
 use crate::watch::Watch;
@@ -100,8 +100,8 @@ pub async fn run(seed: u64, trace: Arc<Trace>) -> Report {
     Report::of(&trace, watch.acked())
 }
 
-/// One topic for each way to keep records.
-async fn create_topics(clients: &Clients) -> Vec<TopicHere> {
+/// One topic for each way to keep records, and one of which all is deleted again and again.
+async fn create_topics(clients: &Clients) -> (Vec<TopicHere>, TopicHere) {
     let delete = |retention_ms, retention_bytes| Policy::Delete {
         retention_ms,
         retention_bytes,
@@ -121,10 +121,16 @@ async fn create_topics(clients: &Clients) -> Vec<TopicHere> {
         let created = clients.create_topic(name, policy, 2).await;
         topics.push(created.expect("there is a leader before long"));
     }
-    topics
+    let emptied = clients.create_topic("emptied", delete(None, None), 1).await;
+    (topics, emptied.expect("there is a leader before long"))
 }
 
-fn start_clients(clients: &Arc<Clients>, topics: &[TopicHere], round: u32) {
+fn start_clients(
+    clients: &Arc<Clients>,
+    (topics, emptied): &(Vec<TopicHere>, TopicHere),
+    round: u32,
+) {
+    clients.spawn(emptier(clients.clone(), emptied.clone()));
     for topic in topics {
         clients.spawn(plain_producer(clients.clone(), topic.clone()));
         for partition in 0..topic.partitions.len() {

@@ -184,7 +184,10 @@ impl Watch {
         }
         let from = looked.next.max(bounds.log_start);
         let is_rotten = rotten.contains(&seat);
-        if let Some(served) = read(node, partition, from, bounds.high_watermark, is_rotten)? {
+        let upper = bounds.high_watermark;
+        let disk = self.cluster.disk(seat);
+        let served = disk.unnoticed(|| read(node, partition, from, upper, is_rotten))?;
+        if let Some(served) = served {
             model.saw(&served)?;
             looked.next = bounds.high_watermark;
             model.started_at(bounds, self.now_ms(), SKEW_MS)?;
@@ -222,7 +225,9 @@ impl Watch {
             return Ok(());
         };
         let (from, upper) = (bounds.log_start, bounds.high_watermark);
-        let Some(served) = read(node, partition, from, upper, is_rotten)? else {
+        let disk = self.cluster.disk(seat);
+        let served = disk.unnoticed(|| read(node, partition, from, upper, is_rotten))?;
+        let Some(served) = served else {
             return Ok(());
         };
         model.saw(&served)?;

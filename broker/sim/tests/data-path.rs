@@ -24,7 +24,7 @@ fn main() -> ExitCode {
     let simulation = Simulation {
         package: "weir-broker-sim",
         target: "data-path",
-        seeds: 4,
+        seeds: 24,
         classes: CLASSES,
         run: weir_broker_sim::run,
     };

@@ -58,6 +58,10 @@ impl Faults {
         }
     }
 
+    pub fn is_any(&self) -> bool {
+        self.read || self.write || self.sync || self.full || self.misdirect
+    }
+
     pub fn slowness(&self) -> u32 {
         self.slow.unwrap_or(1)
     }

@@ -53,6 +53,8 @@ struct State {
     crash_after: Option<(u64, Crash)>,
     /// or within the next write of at least so many bytes, or the sync of it.
     crash_in_write: Option<(usize, Crash)>,
+    /// Reads are those of somebody who is not part of the run.
+    unnoticed: bool,
 }
 
 /// An operation, for its time and its faults.
@@ -81,6 +83,7 @@ impl SimDisk {
                 ops: 0,
                 crash_after: None,
                 crash_in_write: None,
+                unnoticed: false,
             })),
             trace,
             life,
@@ -149,6 +152,20 @@ impl SimDisk {
         faults.inject(fault, busy_until);
     }
 
+    /// Has `look` read for somebody who is not part of the run: it takes no time, and no failure is spent on it.
+    pub fn unnoticed<T>(&self, look: impl FnOnce() -> T) -> T {
+        self.state.lock().unnoticed = true;
+        let seen = look();
+        self.state.lock().unnoticed = false;
+        seen
+    }
+
+    /// Whether something is still to go wrong.
+    pub fn is_faulty(&self) -> bool {
+        let state = self.state.lock();
+        state.crash_after.is_some() || state.crash_in_write.is_some() || state.faults.is_any()
+    }
+
     /// Ends the failures that last.
     pub fn heal(&self) {
         let mut state = self.state.lock();
@@ -167,9 +184,9 @@ impl SimDisk {
     /// The files whose names have this extension, in order.
     pub fn files(&self, extension: &str) -> Vec<PathBuf> {
         let state = self.state.lock();
-        let names = state.store.names.keys();
+        let names = state.store.names.keys().map(PathBuf::from);
         let matching = names.filter(|path| path.extension().is_some_and(|ext| ext == extension));
-        matching.cloned().collect()
+        matching.collect()
     }
 
     /// Exchanges the contents of two files, durably.
@@ -187,6 +204,9 @@ impl SimDisk {
             return Err(power_is_out());
         }
         state.store.settle(now);
+        if state.unnoticed && op == Op::Read {
+            return Ok((now, now));
+        }
         state.ops += 1;
         let start = state.busy_until.max(now);
         let took = state.time(op);
@@ -284,7 +304,7 @@ impl Disk for SimDisk {
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         self.begin(Op::Read)?;
-        let inode = self.state.lock().store.names.get(path).copied();
+        let inode = self.state.lock().store.find(path);
         let inode = inode.ok_or(io::ErrorKind::NotFound)?;
         Ok(Arc::new(SimFile::new(self.clone(), inode)))
     }
@@ -294,38 +314,36 @@ impl Disk for SimDisk {
         self.rename_as(|store| {
             let created = store.create();
             inode = Some(created);
-            Ok(Change::Name(path.to_owned(), created))
+            Ok(Change::Name(path.into(), created))
         })?;
         let inode = inode.expect("a file was created");
         Ok(Arc::new(SimFile::new(self.clone(), inode)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.rename_as(|store| match store.names.contains_key(from) {
-            true => Ok(Change::Rename(from.to_owned(), to.to_owned())),
+        self.rename_as(|store| match store.find(from).is_some() {
+            true => Ok(Change::Rename(from.into(), to.into())),
             false => Err(io::ErrorKind::NotFound.into()),
         })
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.rename_as(|store| match store.names.contains_key(path) {
-            true => Ok(Change::Remove(path.to_owned())),
+        self.rename_as(|store| match store.find(path).is_some() {
+            true => Ok(Change::Remove(path.into())),
             false => Err(io::ErrorKind::NotFound.into()),
         })
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         let time = self.begin(Op::SyncDir)?;
-        self.change(time, Change::SyncDir(path.to_owned()));
+        self.change(time, Change::SyncDir(path.into()));
         Ok(())
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<PathBuf>> {
         self.begin(Op::Read)?;
         let state = self.state.lock();
-        let names = state.store.names.keys();
-        let within = names.filter(|name| name.parent() == Some(path));
-        Ok(within.cloned().collect())
+        Ok(state.store.list(path).map(PathBuf::from).collect())
     }
 
     fn lock(&self, _path: &Path) -> io::Result<Box<dyn Any + Send + Sync>> {

@@ -1,8 +1,9 @@
 //! A disk's names and bytes: as its process sees them, and as they would be found later.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ffi::{OsStr, OsString};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -15,7 +16,8 @@ const SECTOR: usize = 512;
 /// A file, whatever its name.
 pub type Inode = u64;
 
-type Names = BTreeMap<PathBuf, Inode>;
+/// By their whole paths, which are compared as bytes: there are hundreds.
+type Names = BTreeMap<OsString, Inode>;
 
 /// What an operation does.
 #[derive(Debug, Clone)]
@@ -26,10 +28,10 @@ pub enum Change {
     Sync(Inode),
     /// A sync that failed: what it was to make durable never will be.
     Forget(Inode),
-    Name(PathBuf, Inode),
-    Rename(PathBuf, PathBuf),
-    Remove(PathBuf),
-    SyncDir(PathBuf),
+    Name(OsString, Inode),
+    Rename(OsString, OsString),
+    Remove(OsString),
+    SyncDir(OsString),
 }
 
 /// What is kept of writes and names that are in the cache.
@@ -134,12 +136,10 @@ impl Store {
             Change::Sync(inode) => self.content(inode).sync(),
             Change::Forget(inode) => self.content(inode).pending.clear(),
             Change::SyncDir(dir) => {
-                let within = |name: &Path| name.parent() == Some(dir.as_path());
-                self.durable.retain(|name, _| !within(name));
-                let cached = self.cached.iter().filter(|(name, _)| within(name));
-                self.durable
-                    .extend(cached.map(|(name, inode)| (name.clone(), *inode)));
-                self.unsynced.retain(|change| !within(name_of(change)));
+                let is_within = |change: &mut Change| is_within(name_of(change), &dir);
+                for synced in self.unsynced.extract_if(.., is_within) {
+                    rename(&mut self.durable, &synced);
+                }
             }
             names => {
                 rename(&mut self.cached, &names);
@@ -148,24 +148,35 @@ impl Store {
         }
     }
 
+    /// The file of a name.
+    pub fn find(&self, path: &Path) -> Option<Inode> {
+        self.names.get(path.as_os_str()).copied()
+    }
+
+    /// The names in a directory.
+    pub fn list(&self, dir: &Path) -> impl Iterator<Item = &OsString> {
+        let names = self.names.keys();
+        names.filter(move |name| is_within(name, dir.as_os_str()))
+    }
+
     /// Whether these bytes, as they are seen, are durable, as well as the file's name.
     pub fn is_durable(&self, path: &Path, offset: usize, len: usize) -> bool {
-        let Some(inode) = self.names.get(path) else {
+        let Some(inode) = self.find(path) else {
             return false;
         };
-        let content = &self.files[inode];
+        let content = &self.files[&inode];
         let range = offset..offset + len;
         let seen = content.seen.get(range.clone());
-        self.durable.get(path) == Some(inode)
+        self.durable.get(path.as_os_str()) == Some(&inode)
             && seen.is_some()
             && seen == content.durable.get(range)
     }
 
     pub fn rot(&mut self, path: &Path, offset: usize, bit: u8) -> bool {
-        let Some(inode) = self.names.get(path) else {
+        let Some(inode) = self.find(path) else {
             return false;
         };
-        let content = self.files.get_mut(inode).expect("a named file is there");
+        let content = self.files.get_mut(&inode).expect("a named file is there");
         let mask = 1 << (bit % 8);
         let Content {
             seen,
@@ -187,6 +198,7 @@ impl Store {
 
     pub fn swap(&mut self, one: &Path, other: &Path) {
         for names in [&mut self.names, &mut self.cached, &mut self.durable] {
+            let (one, other) = (one.as_os_str(), other.as_os_str());
             if let (Some(a), Some(b)) = (names.get(one).copied(), names.get(other).copied()) {
                 names.insert(one.to_owned(), b);
                 names.insert(other.to_owned(), a);
@@ -255,7 +267,14 @@ impl Store {
     }
 }
 
-fn name_of(change: &Change) -> &Path {
+fn is_within(name: &OsStr, dir: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    let within = name.strip_prefix(dir.as_encoded_bytes());
+    let file = within.and_then(|within| within.strip_prefix(b"/"));
+    file.is_some_and(|file| !file.contains(&b'/'))
+}
+
+fn name_of(change: &Change) -> &OsStr {
     match change {
         Change::Name(name, _) | Change::Rename(_, name) | Change::Remove(name) => name,
         _ => unreachable!("only changes of names are kept apart"),
