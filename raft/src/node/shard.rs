@@ -208,8 +208,15 @@ impl Shard {
         changed.map(drop).map_err(change_error)
     }
 
-    /// Asks the leader, if it is this node, to hand over. Returns before that has happened.
+    /// Asks the leader, if it is this node, to hand over to another voter. Returns before that has happened.
     pub async fn transfer_leader(&self, to: NodeId) -> Result<(), ChangeError> {
+        // A leader that hands over takes no more proposals, and waits for somebody to be elected.
+        if to == self.node {
+            return Ok(());
+        }
+        if !self.members().voters.contains(&to) {
+            return Err(ChangeError::Refused(format!("node {to} has no vote")));
+        }
         let asked = self.raft.trigger().transfer_leader(to.0).await;
         asked.map_err(|fatal| ChangeError::Fatal(fatal.to_string()))
     }

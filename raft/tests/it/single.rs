@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use weir_raft::disk::Fault;
-use weir_raft::{Node, Outcome, Payload, ProposeError, ShardId};
+use weir_raft::{ChangeError, Node, NodeId, Outcome, Payload, ProposeError, ShardId};
 
 use crate::fixture::{Recorder, SHARD, World, enqueue, eventually, open_term, payload, put};
 
@@ -253,6 +253,19 @@ async fn a_node_with_a_full_disk_can_be_stopped() {
     node.shutdown().await;
     assert_eq!(waiting.await.err(), Some(ProposeError::Unknown));
     assert!(world.fatal.lock().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_has_nobody_to_hand_over_to_goes_on() {
+    let world = World::new();
+    let (node, shard, recorder) = world.start().await;
+    let to_itself = shard.transfer_leader(NodeId(1)).await;
+    assert_eq!(to_itself, Ok(()));
+    let to_a_stranger = shard.transfer_leader(NodeId(2)).await;
+    assert!(matches!(to_a_stranger, Err(ChangeError::Refused(_))));
+    put(&shard, "after").await;
+    assert_eq!(recorder.payloads(), ["after"]);
+    node.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
