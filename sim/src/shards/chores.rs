@@ -57,10 +57,15 @@ impl Chores {
         leaders
     }
 
+    /// The nodes that have the seats now.
+    fn seated(&self) -> BTreeSet<NodeId> {
+        let seats = self.cluster.seats().into_iter();
+        seats.map(|seat| self.cluster.node(seat)).collect()
+    }
+
     /// Has the nodes that have the seats now be the voters of every shard.
     pub async fn replace_members(&self) {
-        let seats = self.cluster.seats().into_iter();
-        let wanted: BTreeSet<NodeId> = seats.map(|seat| self.cluster.node(seat)).collect();
+        let wanted = self.seated();
         let mut done = BTreeSet::new();
         let mut others = false;
         for (id, life, shard) in self.leaders() {
@@ -81,7 +86,9 @@ impl Chores {
             self.change(&life, &shard, &wanted).await;
         }
         let shards = self.cluster.app().ids().count();
-        if done.len() == shards && !others && !self.cluster.any_damaged() {
+        // A seat may have been given to another node meanwhile.
+        let still = wanted == self.seated() && !self.cluster.any_damaged();
+        if done.len() == shards && !others && still {
             self.whole.store(true, Ordering::Relaxed);
         }
     }
