@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn the_sum_of_any_bytes_of_a_frame_is_theirs() {
         let frame: Vec<u8> = (0..6 * PART_BYTES + 77)
-            .map(|n| (n * 31 >> 3) as u8)
+            .map(|n| ((n * 31) >> 3) as u8)
             .collect();
         let mut sums = Sums::of_frame(frame.len());
         for arrived in [

@@ -1,5 +1,5 @@
 use super::*;
-use crate::batch::{LENGTH_PREFIX_LEN, assign};
+use crate::batch::{CRC_FROM, LENGTH_PREFIX_LEN, assign, verify_crc};
 use crate::builder::BatchBuilder;
 use proptest::prelude::*;
 
@@ -77,6 +77,23 @@ fn exactly_one_batch_of_magic_2() {
     let mut old = one.clone();
     old[16] = 1;
     assert_eq!(refused(old, &rules()), InvalidBatch::UnknownMagic(1));
+}
+
+#[test]
+fn a_checksum_that_is_told_is_the_one_that_counts() {
+    let sent = batch(Codec::None, &[NOW]);
+    let crc = crc32c::crc32c(&sent[CRC_FROM..]);
+    let tell = |told: u32| {
+        try_validate(&mut sent.clone(), &rules(), |at, bytes| {
+            assert_eq!((at, bytes), (CRC_FROM, &sent[CRC_FROM..]));
+            told
+        })
+    };
+    assert!(tell(crc).is_ok());
+    assert!(matches!(
+        tell(crc ^ 1),
+        Err(InvalidBatch::Corrupt(BatchError::CrcMismatch { .. }))
+    ));
 }
 
 #[test]
