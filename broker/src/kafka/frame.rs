@@ -258,8 +258,8 @@ mod tests {
         drop(reader.next_frame());
         reader.push(&(1i32 << 20).to_be_bytes()).unwrap();
         assert_eq!(budget.used_bytes(), 1 << 20);
-        let (_, room) = reader.direct().unwrap();
-        assert_eq!(room, 1 << 20);
+        let (buffer, room) = reader.direct().unwrap();
+        assert_eq!((buffer.capacity(), room), (1 << 20, READ_BYTES));
     }
 
     #[test]
