@@ -55,7 +55,8 @@ pub struct NodeConfig {
 #[derive(Debug, Clone, Copy)]
 pub struct Timing {
     pub heartbeat: Duration,
-    /// A follower that hears nothing for a random time between these two stands for election.
+    /// A follower stands for election when it has heard nothing for `election_max`, during which nobody
+    /// votes against a leader, and then for a random time between these two.
     pub election_min: Duration,
     pub election_max: Duration,
 }
@@ -63,9 +64,9 @@ pub struct Timing {
 impl Default for Timing {
     fn default() -> Timing {
         Timing {
-            heartbeat: Duration::from_millis(250),
-            election_min: Duration::from_millis(900),
-            election_max: Duration::from_millis(1500),
+            heartbeat: Duration::from_millis(200),
+            election_min: Duration::from_millis(300),
+            election_max: Duration::from_millis(600),
         }
     }
 }

@@ -193,6 +193,12 @@ impl Shard {
         self.voters().1.len() > 1
     }
 
+    /// Whether this node is the only member.
+    pub fn is_alone(&self) -> bool {
+        let Members { voters, learners } = self.members();
+        learners.is_empty() && voters.iter().eq([&self.node])
+    }
+
     /// Has a node receive the shard's entries without a vote; returns when it has caught up.
     pub async fn add_learner(&self, node: NodeId) -> Result<(), ChangeError> {
         let added = self.raft.add_learner(node.0, EmptyNode::new(), true).await;
@@ -205,6 +211,14 @@ impl Shard {
         let ids = voters.into_iter().map(|node| node.0).collect();
         let change = ChangeMembers::ReplaceAllVoters(ids);
         let changed = self.raft.change_membership(change, false).await;
+        changed.map(drop).map_err(change_error)
+    }
+
+    /// Has these learners leave the shard.
+    pub async fn remove_learners(&self, nodes: BTreeSet<NodeId>) -> Result<(), ChangeError> {
+        let ids = nodes.into_iter().map(|node| node.0).collect();
+        let change = ChangeMembers::RemoveNodes(ids);
+        let changed = self.raft.change_membership(change, true).await;
         changed.map(drop).map_err(change_error)
     }
 
@@ -284,6 +298,25 @@ impl Shard {
             let changed = metrics.changed().await;
             changed.map_err(|_| "the replica was shut down".to_owned())?;
         }
+    }
+
+    /// Waits until the entry with this index is applied here.
+    pub async fn wait_applied(&self, index: Index) -> Result<(), String> {
+        if self.applied() >= Some(index) {
+            return Ok(());
+        }
+        let mut metrics = self.raft.metrics();
+        let applied = |now: &openraft::RaftMetrics<TypeConfig>| {
+            now.last_applied.map(|id| id.index) >= Some(index)
+        };
+        self.wait_metrics(&mut metrics, applied).await
+    }
+
+    /// Stands for election, as one does whose leader is known to be gone. Does nothing while the leader
+    /// was heard of a moment ago, or when the others have.
+    pub async fn stand(&self) -> Result<(), ChangeError> {
+        let asked = self.raft.trigger().elect(true).await;
+        asked.map_err(|fatal| ChangeError::Fatal(fatal.to_string()))
     }
 
     /// The last entry that is applied here.

@@ -6,8 +6,6 @@ use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use crate::ids::Seat;
-
 /// A stream between two nodes.
 pub trait Wire: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
@@ -15,8 +13,8 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Wire for T {}
 
 /// Who may connect, and what protects what is said: TLS where it is configured, nothing otherwise.
 pub trait Guard: Send + Sync + 'static {
-    /// Secures a connection that this node opened. An error refuses it.
-    fn connect(&self, stream: TcpStream, to: Seat)
+    /// Secures a connection that this node opened to `HOST:PORT`. An error refuses it.
+    fn connect(&self, stream: TcpStream, to: &str)
     -> BoxFuture<'static, io::Result<Box<dyn Wire>>>;
 
     /// Secures a connection that was opened to this node. An error refuses it.
@@ -30,7 +28,7 @@ impl Guard for Open {
     fn connect(
         &self,
         stream: TcpStream,
-        _to: Seat,
+        _to: &str,
     ) -> BoxFuture<'static, io::Result<Box<dyn Wire>>> {
         Box::pin(std::future::ready(Ok(Box::new(stream) as _)))
     }

@@ -28,9 +28,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 const SILENCE: Duration = Duration::from_secs(5);
 const READ_BUFFER_BYTES: usize = 64 << 10;
 
-/// One peer, and the connection to it while there is one.
+/// One address, and the connection to whoever answers there while there is one.
 pub struct Link {
-    seat: Seat,
     address: String,
     state: Mutex<State>,
 }
@@ -39,11 +38,14 @@ struct State {
     connection: Option<Arc<Connection>>,
     /// Why there is none.
     reason: String,
+    /// This node itself answers.
+    own: bool,
 }
 
 /// A connection whose both ends have introduced themselves.
 pub struct Connection {
     pub node: NodeId,
+    pub seat: Seat,
     outbox: Outbox,
     waiting: Mutex<HashMap<u64, Waiting>>,
     next: AtomicU64,
@@ -67,9 +69,10 @@ impl Drop for Ticket<'_> {
 }
 
 impl Connection {
-    fn to(node: NodeId) -> Connection {
+    fn to(peer: &Hello) -> Connection {
         Connection {
-            node,
+            node: peer.node,
+            seat: peer.seat,
             outbox: Outbox::default(),
             waiting: Mutex::default(),
             next: AtomicU64::new(1),
@@ -145,15 +148,19 @@ impl Connection {
 }
 
 impl Link {
-    pub fn new(seat: Seat, address: String) -> Link {
+    pub fn new(address: String) -> Link {
         Link {
-            seat,
             address,
             state: Mutex::new(State {
                 connection: None,
                 reason: "it was not reached yet".to_owned(),
+                own: false,
             }),
         }
+    }
+
+    pub fn is_own(&self) -> bool {
+        self.state.lock().own
     }
 
     /// The connection, or why there is none.
@@ -162,14 +169,20 @@ impl Link {
         state.connection.clone().ok_or_else(|| state.reason.clone())
     }
 
-    /// Keeps the connection up until the task is dropped.
+    /// Keeps the connection up until the task is dropped, unless it is one of this node to itself.
     pub async fn run(&self, shared: &Shared) {
         let mut wait = FIRST_WAIT;
         loop {
             let ended = match self.dial(shared).await {
+                Ok((_, theirs)) if theirs.node == shared.hello.node => {
+                    let mut state = self.state.lock();
+                    state.reason = format!("{}: this node itself", self.address);
+                    state.own = true;
+                    return;
+                }
                 Ok((stream, theirs)) => {
                     wait = FIRST_WAIT;
-                    self.converse(shared, stream, theirs.node).await
+                    self.converse(shared, stream, &theirs).await
                 }
                 Err(error) => error,
             };
@@ -186,7 +199,7 @@ impl Link {
         let reason = format!("{}: {ended}", self.address);
         let mut state = self.state.lock();
         if state.reason != reason {
-            tracing::info!(node = %self.seat, reason, "a node is not connected");
+            tracing::info!(reason, "a node is not connected");
             state.reason = reason;
         }
     }
@@ -195,34 +208,27 @@ impl Link {
         let dialled = async {
             let stream = TcpStream::connect(&self.address).await?;
             stream.set_nodelay(true)?;
-            let mut stream = shared.guard.connect(stream, self.seat).await?;
+            let mut stream = shared.guard.connect(stream, &self.address).await?;
             hello::say(&mut stream, &shared.hello).await?;
             let theirs = hello::hear(&mut stream).await?;
             hello::agree(&shared.hello, &theirs)?;
             Ok::<_, io::Error>((stream, theirs))
         };
-        let (stream, theirs) = tokio::time::timeout(DIAL_LIMIT, dialled).await??;
-        if theirs.seat == self.seat {
-            return Ok((stream, theirs));
-        }
-        let what = format!(
-            "node {} answers where node {} should be",
-            theirs.seat, self.seat
-        );
-        Err(io::Error::new(io::ErrorKind::InvalidData, what))
+        tokio::time::timeout(DIAL_LIMIT, dialled).await?
     }
 
     /// Asks and hears answers until the connection ends; returns why.
-    async fn converse(&self, shared: &Shared, stream: Box<dyn Wire>, node: NodeId) -> io::Error {
-        let connection = Arc::new(Connection::to(node));
+    async fn converse(&self, shared: &Shared, stream: Box<dyn Wire>, peer: &Hello) -> io::Error {
+        let connection = Arc::new(Connection::to(peer));
         {
             let mut state = self.state.lock();
             state.connection = Some(connection.clone());
             state.reason = "it is connected".to_owned();
         }
-        tracing::info!(node = %self.seat, "a node is connected");
-        shared.met(self.seat, node);
+        tracing::info!(node = %peer.seat, address = self.address, "a node is connected");
+        shared.links_changed();
         let _ended = Ended {
+            shared,
             link: self,
             connection: &connection,
         };
@@ -241,6 +247,7 @@ impl Link {
 
 /// Tells everybody who waits that the connection is gone, also when its task is dropped.
 struct Ended<'a> {
+    shared: &'a Shared,
     link: &'a Link,
     connection: &'a Connection,
 }
@@ -249,5 +256,6 @@ impl Drop for Ended<'_> {
     fn drop(&mut self) {
         self.link.state.lock().connection = None;
         self.connection.close();
+        self.shared.links_changed();
     }
 }

@@ -59,15 +59,23 @@ struct Shared {
     hello: Hello,
     guard: Arc<dyn Guard>,
     random: Arc<dyn Random>,
-    links: Mutex<BTreeMap<Seat, Arc<Link>>>,
-    /// The last incarnation that answered at each seat.
-    met: watch::Sender<BTreeMap<Seat, NodeId>>,
+    /// By address.
+    links: Mutex<BTreeMap<String, Arc<Link>>>,
+    /// The peers that are connected now.
+    peers: watch::Sender<BTreeMap<NodeId, Seat>>,
 }
 
 impl Shared {
-    fn met(&self, seat: Seat, node: NodeId) {
-        self.met
-            .send_if_modified(|met| met.insert(seat, node) != Some(node));
+    /// Tells who is connected, after a link came or went.
+    fn links_changed(&self) {
+        let links: Vec<Arc<Link>> = self.links.lock().values().cloned().collect();
+        let connections = links.iter().filter_map(|link| link.connection().ok());
+        let now: BTreeMap<NodeId, Seat> = connections.map(|one| (one.node, one.seat)).collect();
+        self.peers.send_if_modified(|peers| {
+            let modified = *peers != now;
+            *peers = now;
+            modified
+        });
     }
 }
 
@@ -87,7 +95,7 @@ impl TcpTransport {
             guard,
             random,
             links: Mutex::default(),
-            met: watch::Sender::default(),
+            peers: watch::Sender::default(),
         };
         TcpTransport {
             shared: Arc::new(shared),
@@ -95,17 +103,35 @@ impl TcpTransport {
         }
     }
 
-    /// Begins to keep a connection to a peer at `HOST:PORT`. A seat that is known keeps its address.
-    pub fn add_peer(&self, seat: Seat, address: String) {
-        let link = Arc::new(Link::new(seat, address));
+    /// Begins to keep a connection to whoever answers at `HOST:PORT`; does nothing where there is one. An
+    /// address at which this node itself answers is given up.
+    pub fn connect(&self, address: String) {
+        let link = Arc::new(Link::new(address.clone()));
         let mut links = self.shared.links.lock();
-        if links.contains_key(&seat) || seat == self.shared.hello.seat {
+        if links.contains_key(&address) {
             return;
         }
-        links.insert(seat, link.clone());
+        links.insert(address, link.clone());
         let shared = self.shared.clone();
         let mut tasks = self.tasks.lock();
         tasks.spawn(async move { link.run(&shared).await });
+    }
+
+    /// Whether this node itself answers at an address that was given to [`TcpTransport::connect`].
+    pub fn is_own(&self, address: &str) -> bool {
+        let link = self.shared.links.lock().get(address).cloned();
+        link.is_some_and(|link| link.is_own())
+    }
+
+    /// Who answers at an address, or why nobody does.
+    pub fn peer_at(&self, address: &str) -> Result<Caller, String> {
+        let link = self.shared.links.lock().get(address).cloned();
+        let link = link.ok_or_else(|| format!("{address}: nobody was asked to connect"))?;
+        let connection = link.connection()?;
+        Ok(Caller {
+            seat: connection.seat,
+            node: connection.node,
+        })
     }
 
     /// Begins to answer others, for the replicas of `node` and for the layer above.
@@ -115,16 +141,9 @@ impl TcpTransport {
         self.tasks.lock().spawn(serving);
     }
 
-    /// The incarnations that answer or have answered, by seat.
-    pub fn met(&self) -> watch::Receiver<BTreeMap<Seat, NodeId>> {
-        self.shared.met.subscribe()
-    }
-
-    /// The peers that are connected now.
-    pub fn connected(&self) -> Vec<NodeId> {
-        let links = self.shared.links.lock();
-        let connections = links.values().filter_map(|link| link.connection().ok());
-        connections.map(|connection| connection.node).collect()
+    /// The peers that are connected, as they come and go.
+    pub fn peers(&self) -> watch::Receiver<BTreeMap<NodeId, Seat>> {
+        self.shared.peers.subscribe()
     }
 
     /// Asks the layer above on another node. The caller bounds the time.
@@ -141,22 +160,13 @@ impl TcpTransport {
     }
 
     fn connection(&self, to: NodeId) -> Result<Arc<Connection>, Unreachable> {
-        let unreachable = |reason| Unreachable { node: to, reason };
-        let seat = {
-            let met = self.shared.met.borrow();
-            let found = met.iter().find(|(_, node)| **node == to);
-            found.map(|(seat, _)| *seat)
-        };
-        let Some(seat) = seat else {
-            return Err(unreachable("it was not met yet".to_owned()));
-        };
-        let link = self.shared.links.lock().get(&seat).cloned();
-        let link = link.expect("who was met has a link");
-        let connection = link.connection().map_err(unreachable)?;
-        match connection.node == to {
-            true => Ok(connection),
-            false => Err(unreachable("another incarnation has its place".to_owned())),
-        }
+        let links = self.shared.links.lock();
+        let mut connections = links.values().filter_map(|link| link.connection().ok());
+        let found = connections.find(|connection| connection.node == to);
+        found.ok_or_else(|| Unreachable {
+            node: to,
+            reason: "it is not connected".to_owned(),
+        })
     }
 }
 

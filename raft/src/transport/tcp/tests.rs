@@ -74,7 +74,6 @@ impl StateMachine for Recorder {
 }
 
 struct Member {
-    seat: Seat,
     transport: TcpTransport,
     node: Node,
     recorder: Recorder,
@@ -97,7 +96,6 @@ impl Member {
         let config = NodeConfig::new("/node", id);
         let node = Node::open(config, env, Arc::new(Unobserved)).await;
         Member {
-            seat,
             transport,
             node: node.expect("the node opens"),
             recorder: Recorder::default(),
@@ -124,8 +122,9 @@ impl Member {
     }
 
     async fn until_met(&self, count: usize) {
-        let mut met = self.transport.met();
-        let all = tokio::time::timeout(PATIENCE, met.wait_for(|met| met.len() >= count)).await;
+        let mut peers = self.transport.peers();
+        let all =
+            tokio::time::timeout(PATIENCE, peers.wait_for(|peers| peers.len() >= count)).await;
         drop(all.expect("in time").expect("the transport is there"));
     }
 
@@ -148,11 +147,11 @@ async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 async fn introduce(members: &[&Member]) {
     let mut addresses = Vec::new();
     for member in members {
-        addresses.push((member.seat, member.listen("127.0.0.1:0").await));
+        addresses.push(member.listen("127.0.0.1:0").await);
     }
     for member in members {
-        for (seat, address) in &addresses {
-            member.transport.add_peer(*seat, address.clone());
+        for address in &addresses {
+            member.transport.connect(address.clone());
         }
     }
     for member in members {
@@ -247,7 +246,7 @@ async fn the_layer_above_asks_and_is_answered() {
 async fn a_broken_connection_is_dialled_again() {
     let (a, b) = (Member::start(1, 11).await, Member::start(2, 12).await);
     let address = b.listen("127.0.0.1:0").await;
-    a.transport.add_peer(Seat(2), address.clone());
+    a.transport.connect(address.clone());
     a.until_met(1).await;
     let waiting = tokio::spawn({
         let transport = a.transport.clone();
@@ -258,7 +257,7 @@ async fn a_broken_connection_is_dialled_again() {
         }
     });
     eventually("a question on its way", async || {
-        a.transport.connected() == [NodeId(12)]
+        a.transport.peers().borrow().contains_key(&NodeId(12))
     })
     .await;
     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -281,17 +280,26 @@ async fn a_broken_connection_is_dialled_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_node_in_a_seat_is_not_talked_to() {
+async fn a_node_finds_itself_in_a_list_of_addresses_and_who_else_is_there() {
     let (a, b) = (Member::start(1, 11).await, Member::start(2, 12).await);
-    let address = b.listen("127.0.0.1:0").await;
-    a.transport.add_peer(Seat(3), address);
-    let link = a.transport.shared.links.lock()[&Seat(3)].clone();
-    let refused = async || {
-        link.connection()
-            .is_err_and(|reason| reason.contains("node 2 answers"))
+    let (own, other) = (a.listen("127.0.0.1:0").await, b.listen("127.0.0.1:0").await);
+    a.transport.connect(own.clone());
+    a.transport.connect(other.clone());
+    eventually("it knows itself", async || a.transport.is_own(&own)).await;
+    a.until_met(1).await;
+    let peer = Caller {
+        seat: Seat(2),
+        node: NodeId(12),
     };
-    eventually("a reason", refused).await;
-    assert!(a.transport.met().borrow().is_empty());
-    a.stop().await;
+    assert_eq!(a.transport.peer_at(&other), Ok(peer));
+    assert!(!a.transport.is_own(&other));
+    assert!(a.transport.peer_at(&own).is_err());
+    assert_eq!(
+        *a.transport.peers().borrow(),
+        [(NodeId(12), Seat(2))].into()
+    );
     b.stop().await;
+    let gone = async || a.transport.peers().borrow().is_empty();
+    eventually("the other one is gone", gone).await;
+    a.stop().await;
 }
