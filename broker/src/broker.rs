@@ -7,8 +7,10 @@ use weir_log::BlockReader;
 use weir_raft::NodeId;
 
 use crate::clock::Clock;
+use crate::cluster::Peers;
 use crate::groups::Groups;
 use crate::kafka::ErrorCode;
+use crate::kafka::cluster_view::CLIENT_LISTENER;
 use crate::kafka::fetch::session::FetchSessions;
 use crate::kafka::produce::request::TopicRef;
 use crate::meta::{Admin, Meta, Topic};
@@ -19,7 +21,8 @@ use crate::random::Random;
 use crate::registry::SchemaRegistry;
 use crate::rejects::Rejects;
 use crate::shard::entry::PartitionId;
-use crate::shard::host::{Partitions, ShardHost};
+use crate::shard::host::Partitions;
+use crate::shard::hosted::HostedShards;
 use crate::space::Space;
 use crate::tables::hub::TableHub;
 use crate::topic::{TopicView, TopicViews};
@@ -33,9 +36,11 @@ pub struct Broker {
     pub admin: Arc<Admin>,
     /// Consumer groups and their offsets.
     pub groups: Arc<Groups>,
-    /// By shard id; 0 is the metadata.
-    pub shards: Vec<Arc<ShardHost>>,
+    /// The shards of this node.
+    pub shards: Arc<HostedShards>,
     pub partitions: Arc<Partitions>,
+    /// The other nodes.
+    pub peers: Peers,
     /// Reads records back from the WAL; blocks.
     pub blocks: Arc<dyn BlockReader + Send + Sync>,
     pub fetch_sessions: FetchSessions,
@@ -58,8 +63,9 @@ pub struct Parts {
     pub meta: Arc<Meta>,
     pub admin: Arc<Admin>,
     pub groups: Arc<Groups>,
-    pub shards: Vec<Arc<ShardHost>>,
+    pub shards: Arc<HostedShards>,
     pub partitions: Arc<Partitions>,
+    pub peers: Peers,
     pub blocks: Arc<dyn BlockReader + Send + Sync>,
     pub topics: Arc<TopicViews>,
     pub metrics: Arc<Metrics>,
@@ -80,6 +86,7 @@ impl Broker {
             groups,
             shards,
             partitions,
+            peers,
             blocks,
             topics,
             metrics,
@@ -97,6 +104,7 @@ impl Broker {
             groups,
             shards,
             partitions,
+            peers,
             blocks,
             topics,
             metrics,
@@ -142,7 +150,7 @@ impl Broker {
     ) -> Result<Arc<Partition>, ErrorCode> {
         let partition = self
             .find_partition(topic, index)
-            .ok_or_else(|| self.missing_code(topic))?;
+            .ok_or_else(|| self.missing_code(topic, index))?;
         let leadership = partition.shard.leadership();
         if !leadership.open {
             return Err(ErrorCode::NotLeaderOrFollower);
@@ -155,12 +163,12 @@ impl Broker {
         }
     }
 
-    /// The code for a partition that is not here: how the request named the topic decides it.
-    pub fn missing_code(&self, topic: &TopicRef) -> ErrorCode {
-        match topic {
-            TopicRef::Id(id) if self.meta.read().topics().by_id(*id).is_none() => {
-                ErrorCode::UnknownTopicId
-            }
+    /// The code for a partition that is not here: it is on other nodes, or not attached yet, or does not exist, and
+    /// then how the request named the topic decides it.
+    pub fn missing_code(&self, topic: &TopicRef, index: i32) -> ErrorCode {
+        match (self.topic(topic), topic) {
+            (Some(found), _) if found.partition(index).is_some() => ErrorCode::NotLeaderOrFollower,
+            (None, TopicRef::Id(_)) => ErrorCode::UnknownTopicId,
             _ => ErrorCode::UnknownTopicOrPartition,
         }
     }
@@ -172,10 +180,10 @@ impl Broker {
 
     /// Leader's broker id and leader epoch of a partition, as this node knows them.
     pub fn leader_of(&self, topic: &TopicRef, index: i32) -> Option<(i32, i32)> {
-        let partition = self.find_partition(topic, index)?;
-        let leadership = partition.shard.leadership();
-        let leader = self.broker_id_of(leadership.leader?)?;
-        Some((leader, partition.epoch_in(leadership.term)))
+        let place = self.topic(topic)?.partition(index)?;
+        let view = self.admin.partitions.shard(place.shard);
+        let leader = self.broker_id_of(NodeId(view.leader?))?;
+        Some((leader, view.leader_epoch(place)))
     }
 
     /// A session id; sessions that are open keep theirs, so a taken one is passed over.
@@ -187,7 +195,7 @@ impl Broker {
     pub fn endpoints(&self) -> Vec<(i32, String, i32, Option<String>)> {
         let state = self.meta.read();
         let nodes = state.nodes().iter().filter_map(|(id, node)| {
-            let endpoint = node.listeners.values().next()?;
+            let endpoint = node.listeners.get(CLIENT_LISTENER)?;
             Some((
                 *id,
                 endpoint.host.clone(),
@@ -200,7 +208,6 @@ impl Broker {
 
     /// Replicas of a partition that are within the stated lag of its leader.
     pub fn in_sync_replicas(&self, partition: &Partition) -> u32 {
-        // Voters of one-voter shards are in sync with themselves; replication adds the others.
-        u32::from(partition.shard.leadership().open)
+        partition.shard.in_sync()
     }
 }

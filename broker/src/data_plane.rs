@@ -6,27 +6,23 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use futures::future::BoxFuture;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use weir_log::BlockReader;
-use weir_raft::{
-    Env, NodeConfig, Outcome, ProposeError, ShardId, StartError, Threads, WalConfig, WalObserver,
-    blocking,
-};
+use weir_raft::{Env, NodeConfig, ShardId, StartError, Threads, WalConfig, WalObserver, blocking};
 
 use crate::clock::Clock;
-use crate::meta::{Meta, MetaCommitError, MetaLog};
+use crate::meta::Meta;
 use crate::metrics::Metrics;
 use crate::random::Random;
 use crate::segments::{
     self, Blocks, Compact, CompactParts, Retention, Retire, RetireParts, SegmentFiles,
 };
-use crate::shard::entry::Body;
 use crate::shard::host::{Partitions, ShardHost};
+use crate::shard::hosted::HostedShards;
 use crate::shard::machine::{Folds, Machine};
-use crate::shard::{proposer, reconcile};
+use crate::shard::proposer;
+use crate::shard::reconcile::{self, CatchUp};
 use crate::space::Space;
 use crate::tables::hub::TableHub;
 use crate::topic::TopicViews;
@@ -79,7 +75,8 @@ pub struct Surroundings {
 
 /// What tending records needs to know of the rest of the node.
 pub struct Tending {
-    pub shards: Vec<Arc<ShardHost>>,
+    /// Those that are here, and that come.
+    pub shards: Arc<HostedShards>,
     pub topics: Arc<TopicViews>,
     pub tables: Arc<TableHub>,
     pub space: Arc<Space>,
@@ -152,13 +149,31 @@ impl DataPlane {
     }
 
     /// Has a shard carry what the metadata says, as long as it runs.
-    pub fn reconcile(&self, shard: &Arc<ShardHost>, meta: &Arc<Meta>) {
-        let partitions = self.partitions.clone();
-        tokio::spawn(reconcile::run(shard.clone(), partitions, meta.clone()));
+    pub fn reconcile(&self, shard: &Arc<ShardHost>, meta: &Arc<Meta>, catch_up: CatchUp) {
+        let (partitions, meta) = (self.partitions.clone(), meta.clone());
+        tokio::spawn(reconcile::run(shard.clone(), partitions, meta, catch_up));
     }
 
     /// Starts what moves records into segments, what trims those that expired, and what compacts.
-    pub fn tend(&self, tending: Tending) -> Vec<JoinHandle<()>> {
+    ///
+    /// It begins when every shard that is stored here runs: the files of one that does not yet would be nobody's.
+    pub fn tend(self: &Arc<Self>, tending: Tending) -> JoinHandle<()> {
+        let (data, stored) = (self.clone(), self.raft.stored_shards());
+        tokio::spawn(async move {
+            tokio::select! {
+                biased;
+                () = tending.stop.cancelled() => return,
+                () = tending.shards.have(&stored) => {}
+            }
+            for task in data.begin_tending(tending) {
+                if let Err(error) = task.await {
+                    tracing::error!(%error, "a task that tends records did not stop");
+                }
+            }
+        })
+    }
+
+    fn begin_tending(&self, tending: Tending) -> [JoinHandle<()>; 3] {
         let Tending {
             shards,
             topics,
@@ -216,31 +231,10 @@ impl DataPlane {
             clock: clock.clone(),
             stop,
         };
-        vec![
+        [
             tokio::spawn(Arc::new(retire).run()),
             tokio::spawn(retention.run()),
             tokio::spawn(Arc::new(compact).run()),
         ]
-    }
-}
-
-/// The metadata shard as the log under [`Meta`].
-pub struct ShardLog {
-    pub shard: Arc<ShardHost>,
-}
-
-impl MetaLog for ShardLog {
-    fn commit(&self, entry: Bytes) -> BoxFuture<'static, Result<(), MetaCommitError>> {
-        let shard = self.shard.clone();
-        Box::pin(async move {
-            match shard.change(Body::Metadata, Some(entry)).await {
-                Ok(Outcome::Applied) => Ok(()),
-                Ok(Outcome::Rejected(reason)) => Err(MetaCommitError::Rejected(reason)),
-                Ok(Outcome::Partly(_)) => unreachable!("a metadata entry has one item"),
-                Err(ProposeError::NotLeader { .. }) => Err(MetaCommitError::NotLeader),
-                Err(ProposeError::Unknown) => Err(MetaCommitError::Unknown),
-                Err(error) => Err(MetaCommitError::Fatal(error.to_string())),
-            }
-        })
     }
 }

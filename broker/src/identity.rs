@@ -52,7 +52,8 @@ pub enum IdentityError {
     Damaged { path: PathBuf, what: &'static str },
     #[error(
         "{0} is missing or empty, though there was a log in it, with what was acknowledged: restore it from a copy, make \
-         sure that its file system is mounted, or start with an empty --data-dir"
+         sure that its file system is mounted, or start with an empty --data-dir, with which a node of a cluster joins as \
+         a new one"
     )]
     LogMissing(PathBuf),
     #[error("cannot use the data directory {path}: {source}")]
@@ -166,8 +167,8 @@ fn field<T: std::str::FromStr>(line: Option<&str>, name: &str) -> Result<T, &'st
 }
 
 /// Written whole under another name, fsynced, then named: a crash leaves the old file or the new.
-fn store(dir: &Path, path: &Path, text: &str) -> io::Result<()> {
-    let new = dir.join("node.new");
+pub(crate) fn store(dir: &Path, path: &Path, text: &str) -> io::Result<()> {
+    let new = path.with_extension("new");
     let mut file = File::create(&new)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;

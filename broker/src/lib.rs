@@ -4,6 +4,7 @@ pub mod broker;
 pub mod cli;
 pub mod client;
 pub mod clock;
+pub mod cluster;
 pub mod connections;
 pub mod data_plane;
 pub mod demo;

@@ -10,42 +10,53 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-use weir_raft::{Env, Index, NoPeers, NodeConfig, NodeId, WalConfig};
+use weir_raft::{Env, NoPeers, NodeConfig, NodeId, Transport, WalConfig};
 use weir_tables::Budget;
 
 use crate::broker::{Broker, Parts};
 use crate::clock::{Clock, SystemClock};
+use crate::cluster::log::ClusterLog;
+use crate::cluster::promise::BelongingError;
+use crate::cluster::start::{Side, connect};
+use crate::cluster::{Founding, Peers, balance};
 use crate::connections::{Connections, Descriptors};
-use crate::data_plane::{self, DataPlane, ShardLog, Surroundings, Tending};
+use crate::data_plane::{self, DataPlane, Surroundings, Tending};
 use crate::groups::{GroupStore, Groups};
 use crate::http;
+use crate::http::forward::Surfaces;
 use crate::identity::{Identity, IdentityError};
 use crate::kafka::Dispatch;
 use crate::kafka::connection::Limits;
 use crate::kafka::listener::{BindError, Server, bind};
 use crate::meta::broker_config::check_node;
 use crate::meta::config::ConfigError;
-use crate::meta::decide::cluster;
-use crate::meta::{Admin, Endpoint, Meta, MetaEnv, MetaFold, MetaState, NodeInfo, ShardInfo};
+use crate::meta::decide::cluster::{self, NewCluster, cluster_id};
+use crate::meta::placement::{self, Place};
+use crate::meta::{Admin, Endpoint, Meta, MetaEnv, MetaFold, MetaState, NodeInfo};
 use crate::metrics::{Metrics, WalMetrics};
 use crate::options::Options;
 use crate::partitions_here::PartitionsHere;
 use crate::random::{Generator, Random};
-use crate::registry::backend::BrokerRegistry;
 use crate::registry::{SchemaFold, SchemaRegistry};
 use crate::segments;
 use crate::shard::host::ShardHost;
+use crate::shard::hosted::HostedShards;
+use crate::shard::hosting::{Founding as FoundingOf, Hosting};
 use crate::shard::machine::Folds;
+use crate::shard::reconcile::CatchUp;
 use crate::space::{Space, Usage};
 use crate::tables::design::Designer;
 use crate::tables::hub::{self, TableHub};
 use crate::tables::source::PartitionSource;
 use crate::topic::TopicViews;
 
-/// How long a start may wait for its shards to elect a leader before it says so.
+/// How long a start may wait for its shards to elect a leader before it says so; alone, it gives up then.
 const ELECTION_PATIENCE: Duration = Duration::from_secs(30);
 /// The name of the one listener, as Kafka's tools show it.
 const LISTENER: &str = "PLAINTEXT";
+const REPLICATION_FACTOR: &str = "default.replication.factor";
+/// Replicas of a topic that says nothing else, in a cluster of so many seeds at least.
+const SAFE_REPLICAS: usize = 3;
 /// Blocks of rows that are kept in memory, for all shards; taken as they are read.
 const TABLE_CACHE_BYTES: usize = 256 << 20;
 /// Rows that wait to be written, for all shards.
@@ -68,6 +79,14 @@ pub enum NodeError {
     Interrupted(io::Error),
     #[error(transparent)]
     Tables(#[from] weir_tables::StoreError),
+    #[error(transparent)]
+    Belonging(#[from] BelongingError),
+    #[error("the cluster's file was not written: {0}")]
+    NotNoted(String),
+    #[error(
+        "--cluster-listen {0}: other nodes need an address; give it with --cluster-advertise HOST:PORT"
+    )]
+    NoClusterAddress(String),
     #[error("shard {0} has no leader after {ELECTION_PATIENCE:?}")]
     NoLeader(u64),
     #[error("the metadata did not take this node's registration: {0}")]
@@ -86,13 +105,16 @@ pub struct Addresses {
     pub kafka: Vec<SocketAddr>,
     pub registry: Vec<SocketAddr>,
     pub http: Vec<SocketAddr>,
+    /// None for a node that runs alone.
+    pub cluster: Vec<SocketAddr>,
 }
 
-/// Bound sockets of the three surfaces.
+/// Bound sockets of the surfaces.
 struct Listeners {
     kafka: Vec<TcpListener>,
     registry: Vec<TcpListener>,
     http: Vec<TcpListener>,
+    cluster: Vec<TcpListener>,
 }
 
 impl Listeners {
@@ -101,6 +123,10 @@ impl Listeners {
             kafka: bind(&options.kafka_listen, "--kafka-listen").await?,
             registry: bind(&options.registry_listen, "--registry-listen").await?,
             http: bind(&options.http_listen, "--http-listen").await?,
+            cluster: match options.seeds.is_empty() {
+                true => Vec::new(),
+                false => bind(&options.cluster_listen, "--cluster-listen").await?,
+            },
         })
     }
 
@@ -115,6 +141,7 @@ impl Listeners {
             kafka: of(&self.kafka),
             registry: of(&self.registry),
             http: of(&self.http),
+            cluster: of(&self.cluster),
         }
     }
 }
@@ -123,11 +150,12 @@ impl Listeners {
 pub struct Node {
     pub broker: Arc<Broker>,
     raft: weir_raft::Node,
+    peers: Peers,
     pub addresses: Addresses,
     stop: CancellationToken,
     serving: Vec<tokio::task::JoinHandle<()>>,
     /// What moves, trims and compacts records.
-    tending: Vec<tokio::task::JoinHandle<()>>,
+    tending: tokio::task::JoinHandle<()>,
     _identity: Identity,
 }
 
@@ -141,53 +169,42 @@ impl Node {
         let random: Arc<dyn Random> = Arc::new(Generator::from_os());
         let identity = Identity::take(&options.data_dir, options.broker_id, || random.next_u64())?;
         // Bound before recovery, so that a taken port ends the start at once.
-        let listeners = Listeners::bind(&options).await?;
-        let bound = listeners.addresses().kafka;
-        options.describe_node(bound.first().map_or(0, |address| address.port()));
+        let mut listeners = Listeners::bind(&options).await?;
+        let addresses = listeners.addresses();
+        replicate_by_default(&mut options);
+        options.describe_node(addresses.kafka.first().map_or(0, |address| address.port()));
         let metrics = Arc::new(Metrics::default());
         let descriptors = Descriptors::of_process();
-        let data = open_data(&options, &identity, (&clock, &random, &metrics)).await?;
+        let peers = connect(&options, &identity, &random);
+        let edges = (&clock, &random, &metrics, &peers);
+        let data = Arc::new(open_data(&options, &identity, edges).await?);
         let space = space(&options, &data.raft, &metrics);
         let stop = CancellationToken::new();
 
-        let fold = MetaFold::default();
+        let shards = Arc::new(HostedShards::default());
+        let cluster_listeners = std::mem::take(&mut listeners.cluster);
+        let side = Side::open(&options, peers, &data.raft, &shards, cluster_listeners)?;
         let schemas = Arc::new(SchemaFold::default());
         let group_store = Arc::new(GroupStore::default());
-        let folds = Folds {
-            offsets: Some(group_store.clone()),
-            schemas: Some(schemas.clone()),
-            metadata: None,
-        };
-        let metadata = data
-            .start_shard(
-                0,
-                Folds {
-                    metadata: Some(fold.clone()),
-                    ..folds.clone()
-                },
-            )
-            .await?;
-        let log = ShardLog {
-            shard: metadata.clone(),
-        };
+        let hosting = Arc::new(Hosting {
+            data: data.clone(),
+            broker_id: options.broker_id,
+            folds: Folds {
+                offsets: Some(group_store.clone()),
+                schemas: Some(schemas.clone()),
+                metadata: None,
+            },
+            shards: shards.clone(),
+        });
         let env = DecisionEnv {
             clock: clock.clone(),
             random: random.clone(),
         };
-        let meta = Arc::new(Meta::new(fold, Arc::new(log), Arc::new(env)));
-        opened(&metadata).await?;
-        register(&meta, &options, &identity, &listeners.kafka, &*random).await?;
+        let node = node_info(&options, &identity, &addresses)?;
+        let meta = enter(&hosting, &side, &options, &node, env).await?;
         identity.log_has_begun().map_err(NodeError::Begun)?;
-
-        let ids: Vec<u64> = meta.read().shards().keys().copied().collect();
-        let mut shards = vec![metadata];
-        for id in ids {
-            shards.push(data.start_shard(id, folds.clone()).await?);
-        }
-        for shard in &shards {
-            opened(shard).await?;
-            data.reconcile(shard, &meta);
-        }
+        side.run(&meta, &shards, &random, &stop);
+        start_shards(&hosting, &meta, &side).await?;
         let (partitions, blocks) = (data.partitions.clone(), data.blocks.clone());
         let source = Arc::new(PartitionSource {
             partitions: partitions.clone(),
@@ -201,17 +218,16 @@ impl Node {
         let tables = Arc::new(TableHub::new(hub::Parts {
             dir: options.data_dir.join("tables"),
             budget: Budget::new(TABLE_CACHE_BYTES, TABLE_WRITE_BUFFER_BYTES)
-                .with_open_files(descriptors.own / 2 / (shards.len() - 1).max(1)),
+                .with_open_files(descriptors.own / 2 / (shards.all().len() - 1).max(1)),
             meta: meta.clone(),
             partitions: partitions.clone(),
             schemas: schemas.clone(),
             source,
         }));
         recover_tables(&tables, &shards).await?;
-        let here = PartitionsHere::new(&options.data_dir, &shards, &partitions, &meta);
         let admin = Admin::new(
             meta.clone(),
-            Arc::new(here),
+            Arc::new(partitions_here(&options, &hosting, &meta, &side)),
             Arc::new(designer),
             options.broker_id,
             options.settings.clone(),
@@ -229,6 +245,7 @@ impl Node {
             groups,
             shards,
             partitions,
+            peers: side.peers.clone(),
             blocks,
             topics: topics.clone(),
             metrics,
@@ -237,27 +254,29 @@ impl Node {
             space,
             stopping: stop.clone(),
         }));
-        let addresses = listeners.addresses();
         tokio::spawn(broker.tables.clone().run(stop.clone()));
+        let surfaces = Surfaces {
+            registry: http::registry_router(&broker),
+            http: http::router(&broker),
+        };
+        if let Some(service) = side.service() {
+            service.has_broker(broker.clone(), surfaces.clone());
+            tokio::spawn(balance::run(broker.clone()));
+        }
         let tending = data.tend(Tending {
             shards: broker.shards.clone(),
             topics,
             tables: broker.tables.clone(),
             space: broker.space.clone(),
-            held_by_all: Arc::new(|_| Some(Index::MAX)),
+            held_by_all: side.leaders.held_by_all(&data.raft),
             stop: stop.clone(),
         });
-        let serving = serve(
-            &broker,
-            listeners,
-            &options,
-            descriptors.clients,
-            &stop,
-            edge,
-        );
+        let clients = descriptors.clients;
+        let serving = serve(&broker, listeners, surfaces, &options, clients, &stop, edge);
         Ok(Node {
             broker,
-            raft: data.raft,
+            raft: data.raft.clone(),
+            peers: side.peers,
             addresses,
             stop,
             serving,
@@ -269,7 +288,7 @@ impl Node {
     /// Stops accepting, finishes what is in flight, and leaves the mark of a clean stop.
     pub async fn shutdown(self) {
         self.stop.cancel();
-        for task in self.serving.into_iter().chain(self.tending) {
+        for task in self.serving.into_iter().chain([self.tending]) {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a task did not stop");
             }
@@ -282,6 +301,9 @@ impl Node {
             tracing::error!("the tables did not stop cleanly; what is lost is folded again");
         }
         self.raft.shutdown().await;
+        if let Some(transport) = self.peers.transport() {
+            transport.stop().await;
+        }
     }
 }
 
@@ -291,7 +313,7 @@ mod tests;
 async fn open_data(
     options: &Options,
     identity: &Identity,
-    (clock, random, metrics): (&Arc<dyn Clock>, &Arc<dyn Random>, &Arc<Metrics>),
+    (clock, random, metrics, peers): (&Arc<dyn Clock>, &Arc<dyn Random>, &Arc<Metrics>, &Peers),
 ) -> Result<DataPlane, NodeError> {
     let mut config = NodeConfig::new(options.data_dir.join("raft"), NodeId(identity.incarnation));
     config.wal = WalConfig {
@@ -299,11 +321,13 @@ async fn open_data(
         budget_bytes: options.wal_budget_bytes,
         ..WalConfig::default()
     };
+    // Its segments are files beside it, which a follower does not have.
+    config.takes_snapshots = false;
     let surroundings = Surroundings {
         clock: clock.clone(),
         random: random.clone(),
         metrics: metrics.clone(),
-        tail_bytes: options.tail_bytes / usize::try_from(options.data_shards + 1).unwrap_or(1),
+        tail_bytes: options.tail_bytes / expected_shards(options),
         index_budget_bytes: options.wal_index_bytes,
     };
     let config = data_plane::Config {
@@ -311,7 +335,11 @@ async fn open_data(
         segments: options.data_dir.join("segments"),
         sizes: segments::Sizes::default(),
     };
-    let (env, observer) = (Env::real(Arc::new(NoPeers)), WalMetrics(metrics.clone()));
+    let transport: Arc<dyn Transport> = match peers.transport() {
+        Some(transport) => Arc::new(transport.clone()),
+        None => Arc::new(NoPeers),
+    };
+    let (env, observer) = (Env::real(transport), WalMetrics(metrics.clone()));
     let opened = DataPlane::open(config, env, Arc::new(observer), surroundings);
     Ok(opened.await?)
 }
@@ -377,12 +405,128 @@ fn limits(broker: &Broker) -> Limits {
     }
 }
 
-/// Opens the rows that earlier runs left.
-async fn recover_tables(
-    tables: &Arc<TableHub>,
-    shards: &[Arc<ShardHost>],
+/// With seeds, topics have replicas unless they, or the node's settings, say otherwise.
+fn replicate_by_default(options: &mut Options) {
+    let replicas = options.seeds.len().min(SAFE_REPLICAS);
+    if replicas > 1 {
+        let setting = options.settings.entry(REPLICATION_FACTOR.to_owned());
+        setting.or_insert_with(|| replicas.to_string());
+    }
+}
+
+/// Shards that a node hosts of a cluster as it begins.
+fn expected_shards(options: &Options) -> usize {
+    let nodes = options.seeds.len().max(1);
+    let data = usize::try_from(options.data_shards).unwrap_or(1);
+    data.saturating_mul(nodes).saturating_add(1)
+}
+
+/// Starts the metadata's shard, comes into a cluster or founds one, and registers; answers with the metadata.
+async fn enter(
+    hosting: &Hosting,
+    side: &Side,
+    options: &Options,
+    node: &NodeInfo,
+    env: DecisionEnv,
+) -> Result<Arc<Meta>, NodeError> {
+    let fold = MetaFold::default();
+    let founding = match side.service() {
+        Some(_) => FoundingOf::Later,
+        None => FoundingOf::Alone,
+    };
+    let shard = hosting.start_metadata(fold.clone(), founding).await?;
+    let random = env.random.clone();
+    let log = ClusterLog {
+        shard: shard.clone(),
+        peers: side.peers.clone(),
+    };
+    let meta = Arc::new(Meta::new(fold, Arc::new(log), Arc::new(env)));
+    let mut founding = None;
+    if let Some(service) = side.service() {
+        service.has_metadata(meta.clone());
+        service.formation.run(node, &*random).await;
+        tokio::spawn(side.peers.clone().keep_connected(meta.clone()));
+        founding = service.formation.promised().await;
+    }
+    led(&shard, side).await?;
+    if side.service().is_some() && founding.is_none() {
+        // Who joins a cluster does not say what it is.
+        has_cluster(&meta).await;
+    }
+    let new = new_cluster(options, node, founding, &*random);
+    let decide = |state: &MetaState| cluster::start(state, &new, options.broker_id, node);
+    let registered = meta.change(decide).await;
+    let cluster_id = registered.map_err(|error| NodeError::Registration(error.to_string()))?;
+    if let Some(service) = side.service() {
+        let joined = service.formation.joined(&cluster_id).await;
+        joined.map_err(NodeError::NotNoted)?;
+    }
+    Ok(meta)
+}
+
+/// Returns once the metadata here names the cluster.
+async fn has_cluster(meta: &Meta) {
+    let mut changed = meta.changed();
+    while meta.read().cluster_id().is_none() {
+        if changed.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Starts the data shards. Alone, all of them lead before the start goes on.
+async fn start_shards(
+    hosting: &Arc<Hosting>,
+    meta: &Arc<Meta>,
+    side: &Side,
 ) -> Result<(), NodeError> {
-    let ids: Vec<u64> = shards.iter().map(|shard| shard.id.0).collect();
+    hosting.sync(meta).await?;
+    if !side.peers.possible() {
+        for shard in hosting.shards.all().iter() {
+            led(shard, side).await?;
+        }
+    }
+    let (data, shards) = (hosting.data.clone(), hosting.shards.clone());
+    let (reconciled, catch_up) = (meta.clone(), catch_up(&shards, &side.peers));
+    tokio::spawn(async move {
+        let start = |shard: &Arc<ShardHost>| data.reconcile(shard, &reconciled, catch_up.clone());
+        shards.for_each(start).await;
+    });
+    let (hosting, meta) = (hosting.clone(), meta.clone());
+    tokio::spawn(async move { hosting.run(meta).await });
+    Ok(())
+}
+
+/// By what the metadata's leader says, whoever leads.
+fn catch_up(shards: &HostedShards, peers: &Peers) -> CatchUp {
+    let (metadata, peers) = (shards.metadata(), peers.clone());
+    Arc::new(move || {
+        let (metadata, peers) = (metadata.clone(), peers.clone());
+        Box::pin(async move { peers.read_index(&metadata).await.map(drop) })
+    })
+}
+
+fn partitions_here(
+    options: &Options,
+    hosting: &Hosting,
+    meta: &Arc<Meta>,
+    side: &Side,
+) -> PartitionsHere {
+    let dir = &options.data_dir;
+    PartitionsHere {
+        broker_id: options.broker_id,
+        shards: hosting.shards.clone(),
+        partitions: hosting.data.partitions.clone(),
+        meta: meta.clone(),
+        leaders: side.leaders.clone(),
+        peers: side.peers.clone(),
+        data_dir: std::path::absolute(dir).unwrap_or_else(|_| dir.clone()),
+    }
+}
+
+/// Opens the rows that earlier runs left.
+async fn recover_tables(tables: &Arc<TableHub>, shards: &HostedShards) -> Result<(), NodeError> {
+    let ids: Vec<u64> = shards.all().iter().map(|shard| shard.id.0).collect();
     let tables = tables.clone();
     let recovered = tokio::task::spawn_blocking(move || tables.recover(ids)).await;
     recovered
@@ -391,82 +535,140 @@ async fn recover_tables(
     Ok(())
 }
 
-/// Waits until the shard is open for proposals, here or elsewhere.
-async fn opened(shard: &ShardHost) -> Result<(), NodeError> {
+/// Waits until the shard has a leader that is open for proposals, here, or one elsewhere.
+async fn led(shard: &ShardHost, side: &Side) -> Result<(), NodeError> {
     let mut leadership = shard.watch_leadership();
-    let known =
-        leadership.wait_for(|now| now.open || now.leader.is_some_and(|id| id != shard.node_id()));
-    match tokio::time::timeout(ELECTION_PATIENCE, known).await {
-        Ok(Ok(_)) => Ok(()),
-        _ => Err(NodeError::NoLeader(shard.id.0)),
+    loop {
+        let known = leadership
+            .wait_for(|now| now.open || now.leader.is_some_and(|id| id != shard.node_id()));
+        match tokio::time::timeout(ELECTION_PATIENCE, known).await {
+            Ok(Ok(_)) => return Ok(()),
+            Err(_) if side.peers.possible() => {
+                let connected = side.peers.connected();
+                tracing::warn!(
+                    shard = shard.id.0,
+                    ?connected,
+                    "no leader yet: more nodes are needed"
+                );
+            }
+            _ => return Err(NodeError::NoLeader(shard.id.0)),
+        }
     }
 }
 
-/// Tells the metadata who and where this node is; the first node names the cluster and its shards.
-async fn register(
-    meta: &Meta,
+/// What the cluster is to be if it has no metadata yet. Founders all say the same.
+fn new_cluster(
     options: &Options,
-    identity: &Identity,
-    listeners: &[TcpListener],
+    node: &NodeInfo,
+    founding: Option<Founding>,
     random: &dyn Random,
-) -> Result<(), NodeError> {
-    let endpoint = advertised(options, listeners)?;
-    let node = NodeInfo {
-        raft_id: identity.incarnation,
-        listeners: BTreeMap::from([(LISTENER.to_owned(), endpoint)]),
-        rack: options.rack.clone(),
-    };
-    let shards: BTreeMap<u64, ShardInfo> = (1..=options.data_shards)
-        .map(|id| {
-            let replicas = vec![options.broker_id];
-            (id, ShardInfo { replicas })
+) -> NewCluster {
+    let founding = founding.unwrap_or_else(|| Founding {
+        cluster_id: cluster_id(random.uuid()),
+        nodes: [(options.broker_id, node.raft_id)].into(),
+    });
+    let nodes: Vec<Place> = founding
+        .nodes
+        .iter()
+        .map(|(broker_id, raft_id)| Place {
+            broker_id: *broker_id,
+            raft_id: *raft_id,
+            rack: None,
         })
         .collect();
-    let new_id = random.uuid();
-    let decide =
-        |state: &MetaState| cluster::start(state, new_id, &shards, options.broker_id, &node);
-    match meta.change(decide).await {
-        Ok(_cluster_id) => Ok(()),
-        Err(error) => Err(NodeError::Registration(error.to_string())),
+    let factor = options.settings.get(REPLICATION_FACTOR);
+    let factor = factor.and_then(|factor| factor.parse().ok()).unwrap_or(1);
+    let per_node = options.data_shards;
+    NewCluster {
+        id: founding.cluster_id,
+        shards: placement::missing_shards(
+            &nodes,
+            &BTreeMap::new(),
+            nodes.len().min(factor).max(1),
+            per_node,
+        ),
+        shards_per_node: per_node,
     }
 }
 
-fn advertised(options: &Options, listeners: &[TcpListener]) -> Result<Endpoint, NodeError> {
-    if let Some(value) = &options.kafka_advertise {
-        let wrong = || NodeError::Advertise {
-            flag: "--kafka-advertise",
-            value: value.clone(),
-        };
-        let (host, port) = value.rsplit_once(':').ok_or_else(wrong)?;
-        let port = port.parse().map_err(|_| wrong())?;
-        return Ok(Endpoint {
-            host: host.trim_matches(['[', ']']).to_owned(),
-            port,
-        });
+/// What the metadata is told of this node.
+fn node_info(
+    options: &Options,
+    identity: &Identity,
+    addresses: &Addresses,
+) -> Result<NodeInfo, NodeError> {
+    let cluster = match addresses.cluster.first() {
+        Some(bound) => Some(cluster_address(options, bound)?),
+        None => None,
+    };
+    let mut kafka = advertised(options, addresses)?;
+    if kafka.host.is_empty()
+        && let Some(Endpoint { host, .. }) = &cluster
+    {
+        // Only this node knows where its clients came in, so the others tell them this.
+        kafka.host = host.clone();
     }
-    let bound = listeners
-        .iter()
-        .find_map(|listener| listener.local_addr().ok());
-    let port = bound.map_or(0, |address| address.port());
-    let host = options
-        .kafka_listen
-        .rsplit_once(':')
-        .map_or("", |(host, _)| host)
-        .trim_matches(['[', ']']);
+    Ok(NodeInfo {
+        raft_id: identity.incarnation,
+        listeners: BTreeMap::from([(LISTENER.to_owned(), kafka)]),
+        rack: options.rack.clone(),
+        cluster: cluster.map(|Endpoint { host, port }| match host.contains(':') {
+            true => format!("[{host}]:{port}"),
+            false => format!("{host}:{port}"),
+        }),
+    })
+}
+
+fn cluster_address(options: &Options, bound: &SocketAddr) -> Result<Endpoint, NodeError> {
+    if let Some(value) = &options.cluster_advertise {
+        return endpoint("--cluster-advertise", value);
+    }
+    if bound.ip().is_unspecified() {
+        return Err(NodeError::NoClusterAddress(options.cluster_listen.clone()));
+    }
+    Ok(Endpoint {
+        host: host_of(&options.cluster_listen).to_owned(),
+        port: bound.port(),
+    })
+}
+
+fn advertised(options: &Options, addresses: &Addresses) -> Result<Endpoint, NodeError> {
+    if let Some(value) = &options.kafka_advertise {
+        return endpoint("--kafka-advertise", value);
+    }
+    let bound = addresses.kafka.first();
     let wildcard = bound.is_some_and(|address| address.ip().is_unspecified());
     Ok(Endpoint {
-        host: if wildcard {
-            String::new()
-        } else {
-            host.to_owned()
+        host: match wildcard {
+            true => String::new(),
+            false => host_of(&options.kafka_listen).to_owned(),
         },
-        port,
+        port: bound.map_or(0, SocketAddr::port),
     })
+}
+
+/// `HOST:PORT`, taken apart.
+fn endpoint(flag: &'static str, value: &str) -> Result<Endpoint, NodeError> {
+    let wrong = || NodeError::Advertise {
+        flag,
+        value: value.to_owned(),
+    };
+    let (_, port) = value.rsplit_once(':').ok_or_else(wrong)?;
+    Ok(Endpoint {
+        host: host_of(value).to_owned(),
+        port: port.parse().map_err(|_| wrong())?,
+    })
+}
+
+fn host_of(address: &str) -> &str {
+    let host = address.rsplit_once(':').map_or("", |(host, _)| host);
+    host.trim_matches(['[', ']'])
 }
 
 fn serve(
     broker: &Arc<Broker>,
     listeners: Listeners,
+    surfaces: Surfaces,
     options: &Options,
     clients: usize,
     stop: &CancellationToken,
@@ -482,17 +684,7 @@ fn serve(
         connections.clone(),
     );
     broker.metrics.add_request_memory(server.budget());
-    let http = crate::http::router(broker);
-    let cluster_id = broker
-        .meta
-        .read()
-        .cluster_id()
-        .unwrap_or_default()
-        .to_owned();
-    let registry = http::registry::router(
-        Arc::new(BrokerRegistry(broker.clone())),
-        http::registry::Options::new(cluster_id),
-    );
+    let Surfaces { http, registry } = surfaces;
     vec![
         tokio::spawn(server.serve(listeners.kafka, stop.clone())),
         edge.spawn(http::server::serve(

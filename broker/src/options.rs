@@ -14,8 +14,14 @@ pub struct Options {
     pub kafka_advertise: Option<String>,
     pub registry_listen: String,
     pub http_listen: String,
+    /// HOST:PORT where other nodes connect; listened on with seeds only.
+    pub cluster_listen: String,
+    /// HOST:PORT that other nodes are told; without it the listen address.
+    pub cluster_advertise: Option<String>,
+    /// HOST:PORT of the nodes that found the cluster together, this one perhaps among them. None: this node runs alone.
+    pub seeds: Vec<String>,
     pub rack: Option<String>,
-    /// Data shards of a new cluster.
+    /// Data shards of a new cluster, for each node and replication factor.
     pub data_shards: u64,
     /// Bytes of recent records kept in memory for readers, over all shards.
     pub tail_bytes: usize,
@@ -41,6 +47,9 @@ impl Default for Options {
             kafka_advertise: None,
             registry_listen: "localhost:8081".into(),
             http_listen: "localhost:8080".into(),
+            cluster_listen: "localhost:9093".into(),
+            cluster_advertise: None,
+            seeds: Vec::new(),
             rack: None,
             data_shards: 2,
             tail_bytes: 16 << 20,

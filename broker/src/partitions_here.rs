@@ -1,66 +1,84 @@
 //! The shards and partitions of this node, as the admin APIs look at them.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use uuid::Uuid;
+use weir_raft::NodeId;
 
+use crate::cluster::leaders::Led;
+use crate::cluster::message::{Answer, Question};
+use crate::cluster::{Leaders, Peers};
 use crate::meta::view::{AttachError, LogDir};
 use crate::meta::{Meta, PartitionView, ShardView};
 use crate::shard::entry::PartitionId;
-use crate::shard::host::{Partitions, ShardHost};
+use crate::shard::host::Partitions;
+use crate::shard::hosted::HostedShards;
 
+/// How often a leader is asked again whether it has attached a topic's partitions.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
+
+#[derive(Clone)]
 pub struct PartitionsHere {
-    shards: Vec<Arc<ShardHost>>,
-    partitions: Arc<Partitions>,
-    meta: Arc<Meta>,
-    data_dir: PathBuf,
-}
-
-impl PartitionsHere {
-    pub fn new(
-        data_dir: &Path,
-        shards: &[Arc<ShardHost>],
-        partitions: &Arc<Partitions>,
-        meta: &Arc<Meta>,
-    ) -> PartitionsHere {
-        PartitionsHere {
-            shards: shards.to_vec(),
-            partitions: partitions.clone(),
-            meta: meta.clone(),
-            data_dir: std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned()),
-        }
-    }
+    pub broker_id: i32,
+    pub shards: Arc<HostedShards>,
+    pub partitions: Arc<Partitions>,
+    pub meta: Arc<Meta>,
+    pub leaders: Arc<Leaders>,
+    pub peers: Peers,
+    /// Absolute.
+    pub data_dir: PathBuf,
 }
 
 impl PartitionView for PartitionsHere {
     fn shard(&self, shard: u64) -> ShardView {
-        let Some(host) = self.shards.iter().find(|host| host.id.0 == shard) else {
-            return ShardView::default();
+        let known = self.leaders.of(shard);
+        let Some(host) = self.shards.get(shard) else {
+            // Only its leader's word is there, which ends with the connection to it.
+            let known = known.filter(|led| self.peers.is_connected(NodeId(led.leader)));
+            return known.map_or_else(ShardView::default, |led| ShardView {
+                leader: Some(led.leader),
+                term: led.term,
+                in_sync: led.in_sync.into_iter().collect(),
+            });
         };
         let leadership = host.leadership();
+        let leader = leadership.leader.map(|node| node.0);
+        let same = |led: &Led| led.term == leadership.term && Some(led.leader) == leader;
         ShardView {
-            leader: leadership.leader.map(|node| node.0),
+            leader,
             term: leadership.term,
-            // A leader is in sync with itself; replication adds the others.
-            in_sync: leadership.leader.into_iter().map(|node| node.0).collect(),
+            // A leader is in sync with itself; of the others it says so.
+            in_sync: match known.filter(same) {
+                Some(led) => led.in_sync.into_iter().collect(),
+                None => leader.into_iter().collect(),
+            },
         }
     }
 
     fn attached(&self, topic_id: Uuid) -> BoxFuture<'static, Result<(), AttachError>> {
-        let (partitions, meta, hosts) = (
-            self.partitions.clone(),
-            self.meta.clone(),
-            self.shards.clone(),
-        );
+        let here = self.clone();
         Box::pin(async move {
-            let mut attached = partitions.watch();
-            let mut changed = meta.changed();
+            here.attached_here(topic_id).await?;
+            for shard in here.shards_elsewhere(topic_id)? {
+                here.attached_there(topic_id, shard).await;
+            }
+            Ok(())
+        })
+    }
+
+    fn attached_here(&self, topic_id: Uuid) -> BoxFuture<'static, Result<(), AttachError>> {
+        let here = self.clone();
+        Box::pin(async move {
+            let mut attached = here.partitions.watch();
+            let mut changed = here.meta.changed();
             loop {
                 attached.borrow_and_update();
                 changed.borrow_and_update();
-                if all_attached(&meta, &partitions, &hosts, topic_id)? {
+                if here.all_attached(topic_id)? {
                     return Ok(());
                 }
                 let ended = tokio::select! {
@@ -113,23 +131,45 @@ impl PartitionView for PartitionsHere {
     }
 }
 
-/// Whether every partition of the topic whose shard is here is attached to it.
-fn all_attached(
-    meta: &Meta,
-    partitions: &Partitions,
-    hosts: &[Arc<ShardHost>],
-    topic_id: Uuid,
-) -> Result<bool, AttachError> {
-    let topic = meta.read().topics().by_id(topic_id).cloned();
-    let topic = topic.ok_or(AttachError::Deleted)?;
-    Ok((0..).zip(&topic.partitions).all(|(index, place)| {
-        let id = PartitionId {
-            topic: topic_id,
-            index,
-        };
-        let here = hosts.iter().any(|host| host.id.0 == place.shard);
-        !here || partitions.get(id).is_some()
-    }))
+impl PartitionsHere {
+    /// Whether every partition of the topic that is to be on this node is attached.
+    fn all_attached(&self, topic_id: Uuid) -> Result<bool, AttachError> {
+        let state = self.meta.read();
+        let topic = state.topics().by_id(topic_id);
+        let topic = topic.ok_or(AttachError::Deleted)?;
+        Ok((0..).zip(&topic.partitions).all(|(index, place)| {
+            let id = PartitionId {
+                topic: topic_id,
+                index,
+            };
+            self.partitions.get(id).is_some()
+                || !state.replicas_of(place.shard).contains(&self.broker_id)
+        }))
+    }
+
+    /// The shards of the topic's partitions that are not to be on this node.
+    fn shards_elsewhere(&self, topic_id: Uuid) -> Result<BTreeSet<u64>, AttachError> {
+        let state = self.meta.read();
+        let topic = state.topics().by_id(topic_id);
+        let shards = topic.ok_or(AttachError::Deleted)?.partitions.iter();
+        let shards = shards.map(|place| place.shard);
+        Ok(shards
+            .filter(|shard| !state.replicas_of(*shard).contains(&self.broker_id))
+            .collect())
+    }
+
+    /// Waits until the leader of a shard that is not here says that the topic's partitions are attached.
+    async fn attached_there(&self, topic: Uuid, shard: u64) {
+        loop {
+            if let Some(leader) = self.shard(shard).leader {
+                let attached = Question::Attached { topic };
+                if let Ok(Answer::Done) = self.peers.look(NodeId(leader), &attached).await {
+                    return;
+                }
+            }
+            tokio::time::sleep(ASK_AGAIN).await;
+        }
+    }
 }
 
 /// Size and free bytes of the volume that a directory is on.

@@ -10,8 +10,10 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use weir_broker::clock::Clock;
-use weir_broker::data_plane::{Config, DataPlane, ShardLog, Surroundings, Tending};
-use weir_broker::meta::decide::cluster;
+use weir_broker::cluster::Peers;
+use weir_broker::cluster::log::ClusterLog;
+use weir_broker::data_plane::{Config, DataPlane, Surroundings, Tending};
+use weir_broker::meta::decide::cluster::{self, NewCluster, cluster_id};
 use weir_broker::meta::state::Configs;
 use weir_broker::meta::{Meta, MetaEnv, MetaFold, MetaState, NodeInfo, ShardInfo};
 use weir_broker::metrics::{Metrics, WalMetrics};
@@ -20,6 +22,7 @@ use weir_broker::registry::SchemaFold;
 use weir_broker::segments::{HeldByAll, Sizes};
 use weir_broker::shard::host::ShardHost;
 use weir_broker::shard::machine::Folds;
+use weir_broker::shard::reconcile::CatchUp;
 use weir_broker::space::{Space, Usage};
 use weir_broker::tables::hub::{self, TableHub};
 use weir_broker::tables::source::PartitionSource;
@@ -57,7 +60,7 @@ pub struct Brokers {
 /// A broker's process.
 pub struct DataNode {
     pub life: Life,
-    pub plane: DataPlane,
+    pub plane: Arc<DataPlane>,
     /// By id; 0 is the metadata's.
     pub shards: Vec<Arc<ShardHost>>,
     pub meta: Arc<Meta>,
@@ -151,7 +154,7 @@ impl DataNode {
             tail_bytes: TAIL_BYTES,
             index_budget_bytes: INDEX_BYTES,
         };
-        let plane = open(site, wal, surroundings).await?;
+        let plane = Arc::new(open(site, wal, surroundings).await?);
         site.attach(&plane.raft, None);
         let schemas = Arc::new(SchemaFold::default());
         let fold = MetaFold::default();
@@ -162,8 +165,10 @@ impl DataNode {
                 return Err(what);
             }
         };
-        let log = ShardLog {
+        // Clients look for the leader themselves.
+        let log = ClusterLog {
             shard: shards[0].clone(),
+            peers: Peers::default(),
         };
         let env = DecisionEnv {
             clock,
@@ -171,7 +176,7 @@ impl DataNode {
         };
         let meta = Arc::new(Meta::new(fold, Arc::new(log), Arc::new(env)));
         for shard in &shards {
-            plane.reconcile(shard, &meta);
+            plane.reconcile(shard, &meta, no_catch_up());
             tokio::spawn(watch_replica(site.clone(), shard.clone()));
         }
         tokio::spawn(register(
@@ -184,7 +189,7 @@ impl DataNode {
         let topics = TopicViews::new(meta.clone(), site.seat.0, settings());
         let topics = Arc::new(topics);
         plane.tend(Tending {
-            shards: shards.clone(),
+            shards: Arc::new(shards.iter().cloned().collect()),
             topics: topics.clone(),
             tables: tables(&plane, &meta, schemas),
             space: space(&plane, &metrics),
@@ -200,6 +205,11 @@ impl DataNode {
             stop,
         })
     }
+}
+
+/// The brokers do not ask each other above Raft, so each goes by the metadata that it has.
+fn no_catch_up() -> CatchUp {
+    Arc::new(|| Box::pin(async { Ok(()) }))
 }
 
 fn settings() -> Configs {
@@ -262,15 +272,26 @@ async fn watch_replica(site: Site, shard: Arc<ShardHost>) {
 /// Has the metadata name the cluster and its shards, once.
 async fn register(site: Site, meta: Arc<Meta>, metadata: Arc<ShardHost>, random: Arc<dyn Random>) {
     let shards: BTreeMap<u64, ShardInfo> = (1..=DATA_SHARDS)
-        .map(|id| (id, ShardInfo { replicas: vec![1] }))
+        .map(|id| {
+            let info = ShardInfo {
+                replicas: vec![1],
+                founders: Vec::new(),
+            };
+            (id, info)
+        })
         .collect();
+    let new = NewCluster {
+        id: cluster_id(random.uuid()),
+        shards,
+        shards_per_node: DATA_SHARDS,
+    };
     let info = NodeInfo {
         raft_id: site.node.0,
         listeners: BTreeMap::new(),
         rack: None,
+        cluster: None,
     };
-    let id = random.uuid();
-    let decide = |state: &MetaState| cluster::start(state, id, &shards, site.seat.0, &info);
+    let decide = |state: &MetaState| cluster::start(state, &new, site.seat.0, &info);
     while meta.read().cluster_id().is_none() && !site.life.is_over() {
         if metadata.leadership().open {
             // Whoever leads does it in the end.

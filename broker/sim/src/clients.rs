@@ -625,7 +625,7 @@ async fn trim(
     drop((node, partition));
     let term = host.leadership().term;
     let changed = timeout(TIMEOUT, host.change(Body::Trim(items), None)).await;
-    if matches!(changed, Ok(Ok(Outcome::Applied))) && !life.is_over() {
+    if matches!(changed, Ok(Ok((_, Outcome::Applied)))) && !life.is_over() {
         clients.watch.check(id, |model| {
             model.ack_start(term, start);
             Ok(())

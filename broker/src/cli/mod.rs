@@ -1,5 +1,6 @@
 //! The command line: `weir dev`, `weir serve`, `weir <noun> <verb>`.
 
+mod dev_cluster;
 mod error;
 mod files;
 mod group;

@@ -30,10 +30,24 @@ pub struct NodeArgs {
     /// Where health, metrics and tables are served [default: localhost:8080]
     #[arg(long, env = "WEIR_HTTP_LISTEN", value_name = "HOST:PORT")]
     http_listen: Option<String>,
+    /// Where other nodes connect, with --seeds [default: localhost:9093]
+    #[arg(long, env = "WEIR_CLUSTER_LISTEN", value_name = "HOST:PORT")]
+    cluster_listen: Option<String>,
+    /// The address that other nodes are told [default: the listen address]
+    #[arg(long, env = "WEIR_CLUSTER_ADVERTISE", value_name = "HOST:PORT")]
+    cluster_advertise: Option<String>,
+    /// The nodes that found a cluster together, the same list on each; a node with none of them runs alone
+    #[arg(
+        long,
+        env = "WEIR_SEEDS",
+        value_name = "HOST:PORT,…",
+        value_delimiter = ','
+    )]
+    seeds: Option<Vec<String>>,
     /// The rack of this node
     #[arg(long, env = "WEIR_RACK")]
     rack: Option<String>,
-    /// Data shards of a new cluster [default: 2]
+    /// Data shards of a new cluster, for each node and replication factor [default: 2]
     #[arg(long, env = "WEIR_DATA_SHARDS", value_name = "COUNT")]
     data_shards: Option<u64>,
     /// Megabytes of recent records kept in memory for readers [default: 16]
@@ -88,6 +102,9 @@ impl NodeArgs {
             kafka_advertise: self.kafka_advertise.or(base.kafka_advertise),
             registry_listen: self.registry_listen.unwrap_or(base.registry_listen),
             http_listen: self.http_listen.unwrap_or(base.http_listen),
+            cluster_listen: self.cluster_listen.unwrap_or(base.cluster_listen),
+            cluster_advertise: self.cluster_advertise.or(base.cluster_advertise),
+            seeds: self.seeds.unwrap_or(base.seeds),
             rack: self.rack.or(base.rack),
             data_shards: self.data_shards.unwrap_or(base.data_shards),
             tail_bytes: self.tail_mb.map_or(base.tail_bytes, |mb| mb << 20),
@@ -186,11 +203,14 @@ mod tests {
         let defaults = Options {
             // These have no default; the example shows their form.
             kafka_advertise: options.kafka_advertise.clone(),
+            cluster_advertise: options.cluster_advertise.clone(),
+            seeds: options.seeds.clone(),
             rack: options.rack.clone(),
             settings: options.settings.clone(),
             ..Options::default()
         };
         assert_eq!(format!("{options:?}"), format!("{defaults:?}"));
         assert!(options.kafka_advertise.is_some() && options.settings.len() == 3);
+        assert!(options.cluster_advertise.is_some() && options.seeds.len() == 3);
     }
 }

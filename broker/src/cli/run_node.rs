@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use rustix::process::{Signal, set_parent_process_death_signal};
 use tikv_jemalloc_ctl::{background_thread, max_background_threads};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::dev_cluster;
 use super::node_args::NodeArgs;
 use crate::clock::SystemClock;
 use crate::demo::{self, Endpoints};
@@ -19,6 +21,7 @@ use crate::options::Options;
 #[command(after_help = "Examples:
   weir dev
   weir dev --data-dir /tmp/w --kafka-listen 127.0.0.1:0
+  weir dev -n 3                three nodes, data in ./weir-data/node-1 and so on
   weir dev --demo              load the demo, show it, and stay up
   weir dev --demo --once       and end after it, with an exit code")]
 pub struct DevArgs {
@@ -28,6 +31,18 @@ pub struct DevArgs {
     /// End after the demo
     #[arg(long, requires = "demo")]
     once: bool,
+    /// Start a cluster of so many nodes, each a process of its own
+    #[arg(
+        short = 'n',
+        long,
+        value_name = "COUNT",
+        conflicts_with = "demo",
+        value_parser = clap::value_parser!(u16).range(1..=9)
+    )]
+    nodes: Option<u16>,
+    /// End when whoever started this process does
+    #[arg(long, hide = true)]
+    child: bool,
     #[command(flatten)]
     node: NodeArgs,
 }
@@ -71,12 +86,26 @@ pub fn dev(args: DevArgs) -> ExitCode {
     options
         .settings
         .insert("group.initial.rebalance.delay.ms".into(), "0".into());
+    if let Some(count) = args.nodes {
+        options.cluster_listen = dev_cluster::CLUSTER_LISTEN.into();
+        return dev_cluster::run(count, &args.node.over(options));
+    }
+    if args.child {
+        end_with_parent();
+    }
     let course = match (args.demo, args.once) {
         (false, _) => Course::UntilSignal,
         (true, false) => Course::Demo,
         (true, true) => Course::DemoOnce,
     };
     run(args.node.over(options), course)
+}
+
+/// A node of `weir dev -n` does not outlive the process that started it, however that ends.
+fn end_with_parent() {
+    if let Err(error) = set_parent_process_death_signal(Some(Signal::TERM)) {
+        tracing::warn!(%error, "this node may outlive the process that started it");
+    }
 }
 
 pub fn serve(args: ServeArgs) -> ExitCode {

@@ -20,6 +20,7 @@ use crate::meta::{Admin, Meta, names};
 use crate::random::Random;
 use crate::shard::entry::{PartitionId, Role};
 use crate::shard::host::{Partitions, ShardHost};
+use crate::shard::hosted::HostedShards;
 
 mod expiry;
 mod timer;
@@ -175,15 +176,19 @@ impl Groups {
 
     /// Starts what runs beside the requests: one task that keeps the time of all groups, and one for each shard that
     /// tells it of changes in leadership.
-    pub fn start(self: &Arc<Self>, shards: &[Arc<ShardHost>]) {
-        for shard in shards {
-            let (mut leadership, env) = (shard.watch_leadership(), self.env.clone());
-            tokio::spawn(async move {
-                while leadership.changed().await.is_ok() {
-                    env.alarm.notify_one();
-                }
-            });
-        }
+    pub fn start(self: &Arc<Self>, shards: &Arc<HostedShards>) {
+        let (shards, env) = (shards.clone(), self.env.clone());
+        tokio::spawn(async move {
+            let watch = |shard: &Arc<ShardHost>| {
+                let (mut leadership, env) = (shard.watch_leadership(), env.clone());
+                tokio::spawn(async move {
+                    while leadership.changed().await.is_ok() {
+                        env.alarm.notify_one();
+                    }
+                });
+            };
+            shards.for_each(watch).await;
+        });
         tokio::spawn(timer::run(self.clone()));
     }
 }

@@ -22,6 +22,7 @@ pub fn router(broker: Arc<Broker>) -> Router {
 async fn ready(State(broker): State<Arc<Broker>>) -> impl IntoResponse {
     let waiting: Vec<String> = broker
         .shards
+        .all()
         .iter()
         .filter(|shard| shard.leadership().leader.is_none())
         .map(|shard| shard.id.to_string())

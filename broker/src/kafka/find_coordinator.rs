@@ -24,6 +24,8 @@ const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
 /// How long the offsets topic may take to get its leaders.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Replicas of the offsets topic, as far as there are nodes.
+const REPLICAS: usize = 3;
 /// What Kafka says where there is no error.
 const NO_ERROR_MESSAGE: &str = "NONE";
 
@@ -105,10 +107,12 @@ async fn create(broker: &Broker) -> Result<(), KafkaError> {
     let partitions = admin
         .layers(&broker.meta.read())
         .broker_int("offsets.topic.num.partitions");
+    let replicas = broker.meta.read().nodes().len().min(REPLICAS);
     let setting = |name: &str, value: &str| (name.to_owned(), Some(value.to_owned()));
     let topic = NewTopic {
         origin: Origin::Broker,
         partitions: i32::try_from(partitions).unwrap_or(i32::MAX),
+        replication_factor: i16::try_from(replicas).unwrap_or(1),
         configs: vec![
             setting("cleanup.policy", "compact"),
             setting("compression.type", "producer"),

@@ -36,7 +36,11 @@ impl MetaState {
     /// Applies one command, or leaves the state as it was.
     pub(super) fn apply(&mut self, command: &MetaCommand) -> Result<(), String> {
         match command {
-            MetaCommand::InitCluster { cluster_id, shards } => {
+            MetaCommand::InitCluster {
+                cluster_id,
+                shards,
+                shards_per_node,
+            } => {
                 if let Some(id) = &self.cluster_id {
                     return Err(format!("the cluster is initialised as {id}"));
                 }
@@ -45,9 +49,24 @@ impl MetaState {
                 }
                 self.cluster_id = Some(cluster_id.clone());
                 self.shards = shards.clone();
+                self.shards_per_node = *shards_per_node;
+            }
+            MetaCommand::AddShards { shards } => {
+                let taken = |id: &&u64| **id == 0 || self.shards.contains_key(*id);
+                if let Some(id) = shards.keys().find(taken) {
+                    return Err(format!("there is a shard {id}"));
+                }
+                self.shards.extend(shards.clone());
             }
             MetaCommand::RegisterNode { broker_id, node } => {
-                self.nodes.insert(*broker_id, node.clone());
+                if self.former.contains(&node.raft_id) {
+                    return Err(format!(
+                        "another directory has taken the place of this one as broker {broker_id}"
+                    ));
+                }
+                let earlier = self.nodes.insert(*broker_id, node.clone());
+                let replaced = earlier.filter(|earlier| earlier.raft_id != node.raft_id);
+                self.former.extend(replaced.map(|earlier| earlier.raft_id));
             }
             MetaCommand::CreateTopic(topic) => self.topics.insert(topic.clone())?,
             MetaCommand::DeleteTopic { id, highest_epoch } => {

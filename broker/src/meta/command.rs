@@ -18,6 +18,12 @@ pub enum MetaCommand {
     InitCluster {
         cluster_id: String,
         shards: BTreeMap<u64, ShardInfo>,
+        #[serde(default = "default_shards_per_node")]
+        shards_per_node: u64,
+    },
+    /// More data shards, with ids that were never used.
+    AddShards {
+        shards: BTreeMap<u64, ShardInfo>,
     },
     /// A broker has started, or its addresses have changed.
     RegisterNode {
@@ -62,4 +68,8 @@ pub enum MetaCommand {
         from: PartitionerSet,
         to: PartitionerSet,
     },
+}
+
+fn default_shards_per_node() -> u64 {
+    2
 }

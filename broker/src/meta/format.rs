@@ -11,7 +11,7 @@ use super::topics::{Topic, Topics};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 const VERSION: u8 = 1;
@@ -28,7 +28,11 @@ struct SnapshotBody {
     revision: u64,
     cluster_id: Option<String>,
     nodes: BTreeMap<i32, NodeInfo>,
+    #[serde(default)]
+    former: BTreeSet<u64>,
     shards: BTreeMap<u64, ShardInfo>,
+    #[serde(default)]
+    shards_per_node: u64,
     topics: Vec<Arc<Topic>>,
     cluster_configs: Configs,
     broker_configs: BTreeMap<i32, Configs>,
@@ -49,7 +53,9 @@ pub fn encode_snapshot(state: &MetaState) -> Vec<u8> {
         revision: state.revision,
         cluster_id: state.cluster_id.clone(),
         nodes: state.nodes.clone(),
+        former: state.former.clone(),
         shards: state.shards.clone(),
+        shards_per_node: state.shards_per_node,
         topics: state.topics.iter().cloned().collect(),
         cluster_configs: state.cluster_configs.clone(),
         broker_configs: state.broker_configs.clone(),
@@ -68,7 +74,9 @@ pub fn decode_snapshot(bytes: &[u8]) -> Result<MetaState, String> {
         revision: body.revision,
         cluster_id: body.cluster_id,
         nodes: body.nodes,
+        former: body.former,
         shards: body.shards,
+        shards_per_node: body.shards_per_node,
         topics,
         cluster_configs: body.cluster_configs,
         broker_configs: body.broker_configs,

@@ -205,15 +205,20 @@ pub mod testing {
             raft_id: 1,
             listeners: Default::default(),
             rack: None,
+            cluster: None,
         };
         let shards = [1, 2]
-            .map(|s| (s, crate::meta::ShardInfo { replicas: vec![0] }))
+            .map(|shard| {
+                let (replicas, founders) = (vec![0], vec![1]);
+                (shard, crate::meta::ShardInfo { replicas, founders })
+            })
             .into_iter()
             .collect();
         let commands = vec![
             MetaCommand::InitCluster {
                 cluster_id: "cluster".to_owned(),
                 shards,
+                shards_per_node: 2,
             },
             MetaCommand::RegisterNode { broker_id: 0, node },
         ];

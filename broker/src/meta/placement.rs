@@ -1,4 +1,12 @@
-//! Which data shard carries a new partition.
+//! Which data shard carries a new partition, and which shards a cluster has.
+//!
+//! Shards are made when a topic first needs one of its replication factor. The nodes are cut into groups of that
+//! many, so that there are few different sets of replicas: what is lost when so many nodes are lost at once is
+//! rarely everything. Within its group each node is the first to lead some shards.
+
+use std::collections::BTreeMap;
+
+use super::state::{MetaState, ShardInfo};
 
 /// Spreads partitions round robin over the shards, from a start that the topic's name picks: the partitions of one topic
 /// lie on different shards, and topics of one partition spread too.
@@ -17,9 +25,130 @@ fn fnv1a(bytes: &[u8]) -> u64 {
     })
 }
 
+/// A node as placement sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    pub broker_id: i32,
+    /// Its Raft incarnation.
+    pub raft_id: u64,
+    pub rack: Option<String>,
+}
+
+/// The nodes of a cluster.
+pub fn places(state: &MetaState) -> Vec<Place> {
+    let place = |(id, node): (&i32, &super::NodeInfo)| Place {
+        broker_id: *id,
+        raft_id: node.raft_id,
+        rack: node.rack.clone(),
+    };
+    state.nodes().iter().map(place).collect()
+}
+
+/// The shards with `factor` replicas that are missing so that every node is the first to lead some.
+pub fn missing_shards(
+    nodes: &[Place],
+    shards: &BTreeMap<u64, ShardInfo>,
+    factor: usize,
+    per_node: u64,
+) -> BTreeMap<u64, ShardInfo> {
+    assert!((1..=nodes.len()).contains(&factor));
+    let nodes = across_racks(nodes);
+    let leads = |broker: i32| {
+        let of_factor = |info: &&ShardInfo| info.replicas.len() == factor;
+        let mut of_factor = shards.values().filter(of_factor);
+        of_factor.any(|info| info.replicas.first() == Some(&broker))
+    };
+    let mut next = shards.last_key_value().map_or(1, |(id, _)| id + 1);
+    let mut made = BTreeMap::new();
+    for _ in 0..per_node {
+        for (at, node) in nodes.iter().enumerate() {
+            if leads(node.broker_id) {
+                continue;
+            }
+            let group = at / factor * factor;
+            // The last group is filled up from the front.
+            let member = |step: usize| nodes[(group + (at + step) % factor) % nodes.len()];
+            let replicas: Vec<&Place> = (0..factor).map(member).collect();
+            made.insert(next, shard_info(&replicas));
+            next += 1;
+        }
+    }
+    made
+}
+
+/// A shard with just these replicas, the first one leads.
+pub fn shard_info(replicas: &[&Place]) -> ShardInfo {
+    ShardInfo {
+        replicas: replicas.iter().map(|node| node.broker_id).collect(),
+        founders: replicas.iter().map(|node| node.raft_id).collect(),
+    }
+}
+
+/// Neighbours are in different racks as far as there are several.
+fn across_racks(nodes: &[Place]) -> Vec<&Place> {
+    let mut of_rack: BTreeMap<&Option<String>, usize> = BTreeMap::new();
+    let mut ordered: Vec<(usize, &Place)> = Vec::new();
+    for node in nodes {
+        let in_rack = of_rack.entry(&node.rack).or_default();
+        let turn = if node.rack.is_some() { *in_rack } else { 0 };
+        ordered.push((turn, node));
+        *in_rack += 1;
+    }
+    ordered.sort_by_key(|(turn, node)| (*turn, node.broker_id));
+    ordered.into_iter().map(|(_, node)| node).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn nodes(racks: &[Option<&str>]) -> Vec<Place> {
+        let node = |(id, rack): (i32, &Option<&str>)| Place {
+            broker_id: id,
+            raft_id: 100 + id as u64,
+            rack: rack.map(str::to_owned),
+        };
+        (0..).zip(racks).map(node).collect()
+    }
+
+    fn replicas(shards: &BTreeMap<u64, ShardInfo>) -> Vec<Vec<i32>> {
+        shards.values().map(|info| info.replicas.clone()).collect()
+    }
+
+    #[test]
+    fn every_node_is_the_first_to_lead_and_sets_of_replicas_are_few() {
+        let none = BTreeMap::new();
+        let three = missing_shards(&nodes(&[None; 3]), &none, 3, 1);
+        assert_eq!(replicas(&three), [[0, 1, 2], [1, 2, 0], [2, 0, 1]]);
+        assert_eq!(three[&2].founders, [101, 102, 100]);
+        let single = missing_shards(&nodes(&[None; 3]), &none, 1, 2);
+        assert_eq!(replicas(&single), [[0], [1], [2], [0], [1], [2]]);
+        let four = missing_shards(&nodes(&[None; 4]), &none, 3, 1);
+        assert_eq!(replicas(&four)[3], [3, 0, 1]);
+        let six = missing_shards(&nodes(&[None; 6]), &none, 3, 1);
+        let mut sets: Vec<Vec<i32>> = replicas(&six);
+        sets.iter_mut().for_each(|set| set.sort());
+        sets.dedup();
+        assert_eq!(sets, [[0, 1, 2], [3, 4, 5]]);
+    }
+
+    #[test]
+    fn what_is_there_stays_and_a_new_node_gets_its_own() {
+        let shards = missing_shards(&nodes(&[None; 1]), &BTreeMap::new(), 1, 2);
+        assert_eq!(shards.keys().copied().collect::<Vec<_>>(), [1, 2]);
+        let more = missing_shards(&nodes(&[None; 2]), &shards, 1, 2);
+        assert_eq!(replicas(&more), [[1], [1]]);
+        assert_eq!(more.keys().copied().collect::<Vec<_>>(), [3, 4]);
+    }
+
+    #[test]
+    fn replicas_are_in_different_racks() {
+        let racks = [Some("a"), Some("a"), Some("b"), Some("b")];
+        let shards = missing_shards(&nodes(&racks), &BTreeMap::new(), 2, 1);
+        for set in replicas(&shards) {
+            assert_ne!(set[0] / 2, set[1] / 2, "{set:?}");
+        }
+    }
 
     #[test]
     fn partitions_of_a_topic_use_every_shard() {

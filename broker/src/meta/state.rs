@@ -3,7 +3,7 @@
 use super::epochs::EpochMarks;
 use super::topics::Topics;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An address that clients are told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +22,9 @@ pub struct NodeInfo {
     pub listeners: BTreeMap<String, Endpoint>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rack: Option<String>,
+    /// Where other nodes reach it, `HOST:PORT`; `None` for one that runs alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
 }
 
 /// A data shard and the brokers that replicate it.
@@ -29,6 +32,10 @@ pub struct NodeInfo {
 pub struct ShardInfo {
     /// In order of preference.
     pub replicas: Vec<i32>,
+    /// The Raft nodes that are its first voters, in the same order; never changed, so that whoever founds
+    /// the shard, and whenever, names the same ones.
+    #[serde(default)]
+    pub founders: Vec<u64>,
 }
 
 /// Settings by name, as they were given.
@@ -41,7 +48,11 @@ pub struct MetaState {
     pub(super) revision: u64,
     pub(super) cluster_id: Option<String>,
     pub(super) nodes: BTreeMap<i32, NodeInfo>,
+    /// Raft incarnations whose broker id stands for another one now; they never come back.
+    pub(super) former: BTreeSet<u64>,
     pub(super) shards: BTreeMap<u64, ShardInfo>,
+    /// Shards of each replication factor that a node is the first to lead.
+    pub(super) shards_per_node: u64,
     pub(super) topics: Topics,
     pub(super) cluster_configs: Configs,
     pub(super) broker_configs: BTreeMap<i32, Configs>,
@@ -72,9 +83,19 @@ impl MetaState {
             .map(|(id, _)| *id)
     }
 
+    /// Whether a Raft incarnation was replaced by another one of its broker.
+    pub fn is_former(&self, raft_id: u64) -> bool {
+        self.former.contains(&raft_id)
+    }
+
     /// The data shards, by id. Shard 0, the metadata, is not among them.
     pub fn shards(&self) -> &BTreeMap<u64, ShardInfo> {
         &self.shards
+    }
+
+    /// Shards of each replication factor that a node is the first to lead.
+    pub fn shards_per_node(&self) -> u64 {
+        self.shards_per_node
     }
 
     /// The brokers that carry a shard; the metadata shard is carried by all.

@@ -53,6 +53,9 @@ pub trait PartitionView: Send + Sync + 'static {
     /// The caller bounds the wait.
     fn attached(&self, topic_id: Uuid) -> BoxFuture<'static, Result<(), AttachError>>;
 
+    /// As [`PartitionView::attached`], for the partitions that are to be on this node.
+    fn attached_here(&self, topic_id: Uuid) -> BoxFuture<'static, Result<(), AttachError>>;
+
     /// Waits until no partition of a deleted topic is on this node, so that nobody reads it here any more.
     /// The caller bounds the wait.
     fn detached(&self, topic_id: Uuid, partitions: i32) -> BoxFuture<'static, ()>;

@@ -20,7 +20,7 @@ pub const PARTITION_LIMIT: usize = 10_000;
 
 pub fn gather(broker: &Broker) -> Vec<MetricFamily> {
     let mut families = Vec::new();
-    if broker.shards[0].leadership().open {
+    if broker.shards.metadata().leadership().open {
         families.extend(cluster(broker));
     }
     families.extend(partitions(broker));

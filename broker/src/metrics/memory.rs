@@ -13,7 +13,7 @@ use crate::kafka::budget::ByteBudget;
 pub fn gather(broker: &Broker) -> Vec<MetricFamily> {
     let (mut tail, mut tail_budget, mut index) = (0, 0, 0);
     let (mut segments, mut segment_bytes) = (0, 0);
-    for shard in &broker.shards {
+    for shard in broker.shards.all().iter() {
         shard.with_tail(|kept| {
             tail += kept.used_bytes();
             tail_budget += kept.budget_bytes();

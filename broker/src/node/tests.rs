@@ -155,7 +155,7 @@ impl Rig {
 
     /// Snapshots every shard and forgets the entries that are in it.
     async fn purge(&self) {
-        for shard in &self.node.broker.shards {
+        for shard in self.node.broker.shards.all().iter() {
             let upto = shard.raft().snapshot().await.expect("a snapshot");
             let upto = upto.expect("it is not empty");
             shard.raft().purge(upto).await.expect("purged");

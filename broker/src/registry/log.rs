@@ -10,10 +10,8 @@ use crate::meta::{MetaCommand, PartitionPlace, Topic, names};
 use crate::partition::Partition;
 use crate::shard::entry::PartitionId;
 use crate::shard::host;
+use crate::shard::hosting::METADATA;
 use crate::shard::proposer::AppendError;
-
-/// The shard that carries `_schemas`: every node is a member of it, so every node can enforce.
-const METADATA_SHARD: u64 = 0;
 
 pub struct SchemaLog {
     partition: Arc<Partition>,
@@ -84,7 +82,8 @@ async fn create(broker: &Broker) -> Result<uuid::Uuid, String> {
             return Ok::<_, std::convert::Infallible>((Vec::new(), topic.id));
         }
         let place = PartitionPlace {
-            shard: METADATA_SHARD,
+            // Every node is a member of it, so every node can enforce.
+            shard: METADATA,
             epoch_base: state.epoch_base_for(names::SCHEMAS),
         };
         let topic = Topic {

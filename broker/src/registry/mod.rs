@@ -20,9 +20,6 @@ use crate::shard::entry::PartitionId;
 use crate::shard::machine::Fold;
 use crate::topic::MAX_DECOMPRESSED_BYTES;
 
-/// The shard that carries `_schemas`.
-const METADATA_SHARD: usize = 0;
-
 /// The registry as this node has applied it.
 #[derive(Default)]
 pub struct SchemaFold {
@@ -94,7 +91,7 @@ impl SchemaRegistry {
 
     /// Returns once all that was acknowledged before the call is applied here.
     pub async fn caught_up(&self, broker: &Broker) -> Result<(), RegistryError> {
-        let barrier = broker.shards[METADATA_SHARD].raft().read_index().await;
+        let barrier = broker.peers.read_index(&broker.shards.metadata()).await;
         barrier.map(|_| ()).map_err(|error| match error {
             ReadError::NotLeader { .. } | ReadError::NoMajority => {
                 RegistryError::UnknownLeader(error.to_string())
@@ -112,7 +109,7 @@ impl SchemaRegistry {
         let _deciding = self.deciding.lock().await;
         // In this order: what another leader committed before the term is in the state, and what
         // one commits after it keeps this decision out of the log.
-        let term = broker.shards[METADATA_SHARD].leadership().term;
+        let term = broker.shards.metadata().leadership().term;
         self.caught_up(broker).await?;
         let state = self.fold.read();
         // Parsing and comparing schemas takes as long as they are large.

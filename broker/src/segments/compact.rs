@@ -29,7 +29,8 @@ use crate::metrics::Metrics;
 use crate::partition::Partition;
 use crate::random::Random;
 use crate::shard::entry::PartitionId;
-use crate::shard::host::{Partitions, ShardHost};
+use crate::shard::host::Partitions;
+use crate::shard::hosted::HostedShards;
 use crate::space::Space;
 use crate::tables::hub::{TableHere, TableHub};
 use crate::topic::{MAX_DECOMPRESSED_BYTES, TopicView, TopicViews};
@@ -52,7 +53,7 @@ pub struct Compact {
 /// What compaction works on and with.
 pub struct CompactParts {
     pub threads: Arc<dyn Threads>,
-    pub shards: Vec<Arc<ShardHost>>,
+    pub shards: Arc<HostedShards>,
     pub partitions: Arc<Partitions>,
     pub topics: Arc<TopicViews>,
     pub tables: Arc<TableHub>,
@@ -181,8 +182,9 @@ impl Compact {
     }
 
     fn partitions(&self) -> impl Iterator<Item = Arc<Partition>> + use<> {
-        let shards = self.parts.shards.iter();
+        let shards = self.parts.shards.all();
         let partitions: Vec<Vec<_>> = shards
+            .iter()
             .map(|shard| self.parts.partitions.of_shard(shard))
             .collect();
         partitions.into_iter().flatten()

@@ -15,6 +15,7 @@ use crate::partition::Partition;
 use crate::planted::{self, Bug};
 use crate::shard::entry::{Body, TrimItem};
 use crate::shard::host::{Partitions, ShardHost};
+use crate::shard::hosted::HostedShards;
 use crate::topic::TopicViews;
 
 const INTERVAL_SETTING: &str = "log.retention.check.interval.ms";
@@ -24,7 +25,7 @@ const ITEMS: usize = 10_000;
 const LOOKED_AT: usize = 500;
 
 pub struct Retention {
-    pub shards: Vec<Arc<ShardHost>>,
+    pub shards: Arc<HostedShards>,
     pub partitions: Arc<Partitions>,
     pub topics: Arc<TopicViews>,
     pub files: Arc<SegmentFiles>,
@@ -43,7 +44,7 @@ impl Retention {
                 () = self.stop.cancelled() => return,
                 () = tokio::time::sleep(interval) => {}
             }
-            for shard in &self.shards {
+            for shard in self.shards.all().iter() {
                 self.trim(shard, time.now_ms()).await;
             }
         }

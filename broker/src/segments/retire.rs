@@ -31,6 +31,7 @@ use crate::partition::Partition;
 use crate::planted::{self, Bug};
 use crate::shard::entry::PartitionId;
 use crate::shard::host::{Partitions, ShardHost};
+use crate::shard::hosted::HostedShards;
 
 /// How often the write-ahead log is looked at.
 const CHECK: Duration = Duration::from_secs(1);
@@ -45,13 +46,14 @@ const MAX_FILES: u64 = 4;
 /// Bytes of records in memory at a time.
 const READ_BYTES: usize = 1 << 20;
 
-/// The last entry of a shard that every member is known to hold: nobody has to be sent it again.
+/// The last entry of a shard that every member is known to hold, but those that are not waited for any longer: nobody
+/// has to be sent it again.
 pub type HeldByAll = Arc<dyn Fn(&ShardHost) -> Option<Index> + Send + Sync>;
 
 pub struct RetireParts {
     pub raft: weir_raft::Node,
     pub threads: Arc<dyn Threads>,
-    pub shards: Vec<Arc<ShardHost>>,
+    pub shards: Arc<HostedShards>,
     pub partitions: Arc<Partitions>,
     pub files: Arc<SegmentFiles>,
     pub sizes: Sizes,
@@ -100,8 +102,9 @@ struct Moved {
 }
 
 impl Retire {
-    /// Comes before everything that makes segment files: a number that partitions name is not given again,
-    /// though its file may be lost.
+    /// Comes when every shard with a history is here, since a file that no partition names is deleted, and before
+    /// everything that makes segment files: a number that partitions name is not given again, though its file may be
+    /// lost.
     pub fn new(parts: RetireParts, stop: CancellationToken) -> Retire {
         let mut retire = Retire {
             parts,
@@ -190,8 +193,8 @@ impl Retire {
 
     /// Whether it takes more memory than it may to know where records lie in the write-ahead log.
     fn is_index_large(&self) -> bool {
-        let shards = self.parts.shards.iter();
-        let bytes: usize = shards.map(|shard| shard.index_bytes()).sum();
+        let shards = self.parts.shards.all();
+        let bytes: usize = shards.iter().map(|shard| shard.index_bytes()).sum();
         bytes > self.parts.index_budget_bytes
     }
 
@@ -199,8 +202,10 @@ impl Retire {
     async fn round(self: &Arc<Self>, early: bool) -> Result<bool, RetireError> {
         let started = Instant::now();
         let last_file = self.last_file(early);
-        if early && last_file.is_none() {
-            // Small records fill the memory before they fill a file.
+        let (oldest, newest) = self.parts.raft.wal_files();
+        if early && oldest == newest {
+            // Small records fill the memory before they fill a file. Where one is full that a member still needs,
+            // another would not go either.
             self.parts.raft.seal_wal()?;
         }
         if last_file.is_some() && planted::has(Bug::ManifestBeforeMove) {
@@ -244,15 +249,16 @@ impl Retire {
             true => (0, 1),
             false => (self.parts.keep_files, MAX_FILES),
         };
-        let last = newest.checked_sub(1 + kept)?;
-        let last = last.min(oldest + most - 1);
-        let is_done_with = |shard: &Arc<ShardHost>| {
-            let raft = shard.raft();
-            let index = raft.last_in_file(last);
-            index <= raft.applied() && index <= (self.parts.held_by_all)(shard)
+        let last = newest.checked_sub(1 + kept)?.min(oldest + most - 1);
+        let shards = self.parts.shards.all();
+        let is_done_with = |file: &u64| {
+            shards.iter().all(|shard| {
+                let raft = shard.raft();
+                let index = raft.last_in_file(*file);
+                index <= raft.applied() && index <= (self.parts.held_by_all)(shard)
+            })
         };
-        let done = last >= oldest && self.parts.shards.iter().all(is_done_with);
-        done.then_some(last)
+        (oldest..=last).rev().find(is_done_with)
     }
 
     /// Writes what lies in the files up to `last_file` to segment files. Blocks.
@@ -376,7 +382,7 @@ impl Retire {
         last_file: Option<u64>,
         nothing_unnamed: bool,
     ) -> Result<(), RetireError> {
-        for shard in &self.parts.shards {
+        for shard in self.parts.shards.all().iter() {
             let raft = shard.raft();
             let upto = last_file.and_then(|file| raft.last_in_file(file));
             if upto.is_none() && nothing_unnamed {
@@ -396,7 +402,7 @@ impl Retire {
 
     fn sorted(&self) -> impl Iterator<Item = Arc<Partition>> + use<> {
         let mut sorted = BTreeMap::new();
-        for shard in &self.parts.shards {
+        for shard in self.parts.shards.all().iter() {
             let here = self.parts.partitions.of_shard(shard);
             sorted.extend(here.into_iter().map(|partition| (partition.id, partition)));
         }

@@ -1,14 +1,14 @@
 //! A shard as this node hosts it: its Raft group, its proposer's queue, its in-memory tail.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{mpsc, oneshot, watch};
 use weir_log::{BatchHeader, Tail};
-use weir_raft::{Leadership, NodeId, Outcome, Payload, ProposeError, ShardId};
+use weir_raft::{Index, Leadership, NodeId, Outcome, Payload, ProposeError, ShardId};
 
 use super::entry::{Body, Entry, PartitionId};
 use super::proposer::Submit;
@@ -29,6 +29,8 @@ pub struct ShardHost {
     next_handle: AtomicU64,
     /// Set when recovery is over: from then on applied batches are kept in the tail.
     live: AtomicBool,
+    /// Replicas within the stated lag of this node, while it leads.
+    in_sync: AtomicU32,
 }
 
 impl ShardHost {
@@ -52,6 +54,7 @@ impl ShardHost {
             time_ms: AtomicI64::new(0),
             next_handle: AtomicU64::new(1),
             live: AtomicBool::new(false),
+            in_sync: AtomicU32::new(1),
         };
         (Arc::new(host), receiver)
     }
@@ -107,8 +110,25 @@ impl ShardHost {
         self.time_ms.fetch_max(time_ms, Ordering::AcqRel);
     }
 
+    /// How many replicas were within the stated lag when it was last looked at; 0 unless this node leads.
+    pub fn in_sync(&self) -> u32 {
+        match self.leadership().open {
+            true => self.in_sync.load(Ordering::Relaxed),
+            false => 0,
+        }
+    }
+
+    /// Notes how many replicas, the leader among them, are within the stated lag.
+    pub fn set_in_sync(&self, replicas: u32) {
+        self.in_sync.store(replicas, Ordering::Relaxed);
+    }
+
     /// Proposes a change of what the shard carries, and waits until it is applied here.
-    pub async fn change(&self, body: Body, rest: Option<Bytes>) -> Result<Outcome, ProposeError> {
+    pub async fn change(
+        &self,
+        body: Body,
+        rest: Option<Bytes>,
+    ) -> Result<(Index, Outcome), ProposeError> {
         let leadership = self.leadership();
         if !leadership.open {
             return Err(ProposeError::NotLeader {
@@ -121,8 +141,7 @@ impl ShardHost {
         }
         .encode_head();
         let payload = Payload::new(std::iter::once(head).chain(rest));
-        let (_, outcome) = self.raft().propose(leadership.term, payload).await?.await?;
-        Ok(outcome)
+        self.raft().propose(leadership.term, payload).await?.await
     }
 
     /// Keeps an item's batches in memory; the last one answers for `held_bytes`.

@@ -2,6 +2,8 @@
 
 pub mod entry;
 pub mod host;
+pub mod hosted;
+pub mod hosting;
 pub mod machine;
 mod pending;
 pub mod proposer;

@@ -3,12 +3,17 @@
 //!
 //! On election it looks at every partition, later only at those of topics that changed: there may be very many, and
 //! it runs on the data thread.
+//!
+//! It may know less of the metadata than the leader before it, who attached a topic that is not heard of here yet. To
+//! detach that would delete its records, so before anything is detached the metadata is caught up with.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures::future::BoxFuture;
 use uuid::Uuid;
-use weir_raft::ProposeError;
+use weir_raft::{ProposeError, ReadError};
 
 use super::entry::{AttachItem, Body, PartitionId, Role};
 use super::host::{Partitions, ShardHost};
@@ -17,11 +22,31 @@ use crate::meta::{Meta, Topic, names};
 /// Items per entry, so that a topic of many partitions does not make one huge entry.
 const ITEMS: usize = 10_000;
 
+/// How soon it is tried again after nobody could say whether the metadata here is the latest.
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// Returns once the metadata here holds all that was acknowledged before the call; an error says that nobody could
+/// tell.
+pub type CatchUp = Arc<dyn Fn() -> BoxFuture<'static, Result<(), ReadError>> + Send + Sync>;
+
 /// The topics, by id, for which a shard carries what the metadata said of them.
 type Known = BTreeMap<Uuid, Arc<Topic>>;
 
+#[derive(Debug, thiserror::Error)]
+enum Stopped {
+    #[error(transparent)]
+    Refused(#[from] ProposeError),
+    #[error("the metadata may be behind: {0}")]
+    Behind(#[from] ReadError),
+}
+
 /// Runs as long as the shard.
-pub async fn run(shard: Arc<ShardHost>, partitions: Arc<Partitions>, meta: Arc<Meta>) {
+pub async fn run(
+    shard: Arc<ShardHost>,
+    partitions: Arc<Partitions>,
+    meta: Arc<Meta>,
+    catch_up: CatchUp,
+) {
     let mut metadata = meta.changed();
     let mut leadership = shard.watch_leadership();
     // `None` while the shard may carry anything.
@@ -34,12 +59,14 @@ pub async fn run(shard: Arc<ShardHost>, partitions: Arc<Partitions>, meta: Arc<M
             known = None;
         }
         term = now.term;
+        let mut again = false;
         if now.open {
-            known = match reconcile(&shard, &partitions, &meta, known).await {
+            known = match reconcile(&shard, &partitions, &meta, known, &catch_up).await {
                 Ok(known) => Some(known),
                 Err(error) => {
                     // Not the leader any more, or not known: the next change of leadership starts again.
                     tracing::debug!(shard = shard.id.0, %error, "reconciliation stopped");
+                    again = matches!(error, Stopped::Behind(_));
                     None
                 }
             };
@@ -48,6 +75,7 @@ pub async fn run(shard: Arc<ShardHost>, partitions: Arc<Partitions>, meta: Arc<M
             biased;
             changed = metadata.changed() => changed.is_err(),
             changed = leadership.changed() => changed.is_err(),
+            () = tokio::time::sleep(AGAIN), if again => false,
         };
         if ended {
             return;
@@ -60,14 +88,43 @@ async fn reconcile(
     partitions: &Partitions,
     meta: &Meta,
     known: Option<Known>,
-) -> Result<Known, ProposeError> {
+    catch_up: &CatchUp,
+) -> Result<Known, Stopped> {
+    let (topics, Difference { missing, gone }) = compare(shard, partitions, meta, known.as_ref());
+    attach(shard, &missing).await?;
+    if gone.is_empty() {
+        return Ok(topics);
+    }
+    catch_up().await?;
+    let (topics, Difference { missing, gone }) = compare(shard, partitions, meta, known.as_ref());
+    attach(shard, &missing).await?;
+    for ids in gone.chunks(ITEMS) {
+        shard.change(Body::Detach(ids.to_vec()), None).await?;
+    }
+    Ok(topics)
+}
+
+async fn attach(shard: &ShardHost, missing: &[AttachItem]) -> Result<(), ProposeError> {
+    for items in missing.chunks(ITEMS) {
+        shard.change(Body::Attach(items.to_vec()), None).await?;
+    }
+    Ok(())
+}
+
+/// What the metadata names now, and what the shard lacks of it and has beyond it.
+fn compare(
+    shard: &ShardHost,
+    partitions: &Partitions,
+    meta: &Meta,
+    known: Option<&Known>,
+) -> (Known, Difference) {
     let topics: Known = {
         let state = meta.read();
         let topics = state.topics().iter();
         topics.map(|topic| (topic.id, topic.clone())).collect()
     };
     let carries = |id: &PartitionId| partitions.get(*id).is_some();
-    let Difference { missing, gone } = match &known {
+    let difference = match known {
         None => {
             let attached = partitions.of_shard(shard);
             let attached = attached.iter().map(|partition| partition.id);
@@ -75,13 +132,7 @@ async fn reconcile(
         }
         Some(known) => changed(shard.id.0, known, &topics, carries),
     };
-    for items in missing.chunks(ITEMS) {
-        shard.change(Body::Attach(items.to_vec()), None).await?;
-    }
-    for ids in gone.chunks(ITEMS) {
-        shard.change(Body::Detach(ids.to_vec()), None).await?;
-    }
-    Ok(topics)
+    (topics, difference)
 }
 
 /// What is to be attached and detached.

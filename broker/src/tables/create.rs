@@ -15,6 +15,9 @@ const MODE: (&str, &str) = ("table.mode", "primary-key");
 
 /// Makes the topic a table; whether it was made for it.
 pub async fn create(broker: &Broker, name: &str, wanted: NewTable) -> Result<bool, CreateError> {
+    // Its schemas may just have been registered, and the topic made, on another node.
+    let caught_up = broker.registry.caught_up(broker).await;
+    caught_up.map_err(|_| CreateError::NoLeader)?;
     let found = broker
         .meta
         .read()

@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use tokio::time::Instant;
 use uuid::Uuid;
 use weir_log::{BatchBuilder, Codec, ProduceRules};
+use weir_raft::NodeId;
 use weir_schema::framing::Part;
 use weir_tables::Candidates;
 
@@ -53,6 +54,18 @@ impl BrokerTables {
         self.0.tables.get(topic.id)
     }
 
+    /// Who has the rows of a table that this node has none of: whoever leads its first partition.
+    fn elsewhere(&self, topic: &Topic) -> FindError {
+        let place = topic.partition(0);
+        let leader = place.and_then(|place| self.0.admin.partitions.shard(place.shard).leader);
+        match leader.map(NodeId) {
+            Some(node) if node != self.0.shards.metadata().node_id() => {
+                FindError::Elsewhere { node }
+            }
+            _ => FindError::NotHere,
+        }
+    }
+
     fn partition(&self, topic: Uuid, bucket: u32) -> Option<Arc<Partition>> {
         let index = i32::try_from(bucket).ok()?;
         self.0.partitions.get(PartitionId { topic, index })
@@ -68,7 +81,7 @@ impl BrokerTables {
         let mut confirmed = Vec::new();
         for (bucket, partition) in buckets.iter().zip(&partitions) {
             if !confirmed.contains(&partition.shard.id) {
-                let index = partition.shard.raft().read_index().await;
+                let index = self.0.peers.read_index(&partition.shard).await;
                 index.map_err(|_| ReadError::NoLeader { partition: *bucket })?;
                 confirmed.push(partition.shard.id);
             }
@@ -106,8 +119,12 @@ impl BrokerTables {
         let partition = self
             .partition(def.topic_id, bucket)
             .ok_or_else(|| no_leader.clone())?;
-        if !partition.shard.leadership().open {
-            return Err(no_leader);
+        let leadership = partition.shard.leadership();
+        if !leadership.open {
+            return Err(match leadership.leader {
+                Some(node) if node != partition.shard.node_id() => WriteError::Elsewhere { node },
+                _ => no_leader,
+            });
         }
         let mut builder = BatchBuilder::new(Codec::None);
         let header = Part::Key.header().as_bytes();
@@ -211,7 +228,10 @@ impl TableService for BrokerTables {
             if topic.table.is_none() {
                 return Err(FindError::NotATable);
             }
-            let here = self.here(&topic).await.ok_or(FindError::NotHere)?;
+            let here = match self.here(&topic).await {
+                Some(here) => here,
+                None => return Err(self.elsewhere(&topic)),
+            };
             Ok(Arc::new(here.open(&topic).ok_or(FindError::NotHere)?))
         })
     }

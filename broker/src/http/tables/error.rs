@@ -7,7 +7,10 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use weir_tables::{KeyError, KeySchemaError, RowError, RowsError, StoreError};
 
+use weir_raft::NodeId;
+
 use super::{ReadError, WriteError};
+use crate::http::forward::Elsewhere;
 
 /// An answer that is not what was asked for.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,6 +24,8 @@ pub struct ApiError {
     /// What to do.
     pub hint: String,
     pub retry_after_seconds: Option<u32>,
+    /// The node that can answer, where another one can.
+    pub elsewhere: Option<NodeId>,
 }
 
 impl ApiError {
@@ -37,6 +42,7 @@ impl ApiError {
             field: None,
             hint: hint.to_string(),
             retry_after_seconds: None,
+            elsewhere: None,
         }
     }
 
@@ -86,6 +92,21 @@ impl ApiError {
             "try again",
         )
         .retry_after(1)
+    }
+
+    /// What another node can answer; it is asked for it.
+    pub fn elsewhere(node: NodeId) -> Self {
+        let message = "another node has to answer, and could not be asked";
+        let refused = Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "elsewhere",
+            message,
+            "try again",
+        );
+        Self {
+            elsewhere: Some(node),
+            ..refused.retry_after(1)
+        }
     }
 
     pub fn bad_key(error: &KeyError) -> Self {
@@ -173,6 +194,7 @@ impl From<WriteError> for ApiError {
                     "deletions of topics go on; the operator can make room as the message says";
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "no_space", &error, hint).retry_after(1)
             }
+            WriteError::Elsewhere { node } => Self::elsewhere(*node),
             WriteError::NoLeader { .. } => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "no_leader",
@@ -244,6 +266,9 @@ impl IntoResponse for ApiError {
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(node) = self.elsewhere {
+            response.extensions_mut().insert(Elsewhere(node));
         }
         response
     }

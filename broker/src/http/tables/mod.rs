@@ -29,6 +29,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use futures::future::BoxFuture;
 use percent_encoding::percent_decode_str;
+use weir_raft::NodeId;
 use weir_schema::enforce::Refusal;
 use weir_tables::RecordKey;
 
@@ -97,6 +98,10 @@ pub enum FindError {
     NotATable,
     /// The topic is a table that this node has no rows of, or none yet.
     NotHere,
+    /// This node has no rows of the table, and that one has.
+    Elsewhere {
+        node: NodeId,
+    },
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -121,6 +126,9 @@ pub enum WriteError {
     NoSpace(NoSpace),
     #[error("no node leads partition {partition} now")]
     NoLeader { partition: u32 },
+    /// Another node leads the row's partition.
+    #[error("node {node} leads the row's partition")]
+    Elsewhere { node: NodeId },
     /// It may have been written, and may yet be.
     #[error("the write was not confirmed in time, and may have happened")]
     Unknown,
@@ -170,6 +178,7 @@ async fn find(service: &dyn TableService, name: &str) -> Result<Arc<OpenTable>, 
         FindError::NoSuchTopic => ApiError::no_such_table(name),
         FindError::NotATable => ApiError::not_a_table(name),
         FindError::NotHere => ApiError::not_here(name),
+        FindError::Elsewhere { node } => ApiError::elsewhere(node),
     })
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use weir_log::{Codec, InvalidBatch, ProduceRules};
 
-use super::enforce::enforce;
+use super::enforce::{Unfit, enforce};
 use super::request::{PartitionData, ProduceRequest, TopicRef};
 use super::response::Refused;
 use crate::broker::Broker;
@@ -45,13 +45,16 @@ pub struct Facts {
     pub acks: i16,
     pub has_transactional_id: bool,
     pub max_decompressed_bytes: usize,
+    /// The schemas here are known to be the latest.
+    pub latest: bool,
 }
 
 /// Why a batch is not appended, or not yet.
 pub enum Declined {
     Refused(Refused),
-    /// Its records are more than [`Facts::max_decompressed_bytes`], which is not what any batch may be.
-    Large,
+    /// Its records are more than [`Facts::max_decompressed_bytes`], which is not what any batch may be, or its schemas
+    /// may be on their way here.
+    Apart,
 }
 
 impl From<Refused> for Declined {
@@ -65,13 +68,13 @@ impl Declined {
     pub fn refused(self) -> Refused {
         match self {
             Declined::Refused(refused) => refused,
-            Declined::Large => Refused::code(ErrorCode::MessageTooLarge),
+            Declined::Apart => Refused::code(ErrorCode::MessageTooLarge),
         }
     }
 }
 
-/// Finds the partition, checks the batch by its topic's rules, and enforces the topic's schemas. A batch that is
-/// declined as large stays in `data`. `sums` are of the frame that it came in.
+/// Finds the partition, checks the batch by its topic's rules, and enforces the topic's schemas. A batch that is to be
+/// checked apart stays in `data`. `sums` are of the frame that it came in.
 pub fn admit(
     broker: &Arc<Broker>,
     facts: &Facts,
@@ -80,13 +83,15 @@ pub fn admit(
     data: &mut PartitionData,
     sums: &Sums,
 ) -> Result<Part, Declined> {
-    let view = view.ok_or_else(|| Refused::code(broker.missing_code(topic)))?;
+    let view = view.ok_or_else(|| Refused::code(broker.missing_code(topic, data.index)))?;
     if view.internal {
         let message = "internal topics are written by the broker only";
         return Err(Refused::new(ErrorCode::InvalidTopicException, message).into());
     }
     let partition = find(broker, view, data.index)?;
+    // A leader is in sync with itself.
     if facts.acks == -1
+        && view.min_insync_replicas > 1
         && view.min_in_sync(broker, &partition) > broker.in_sync_replicas(&partition)
     {
         return Err(Refused::code(ErrorCode::NotEnoughReplicas).into());
@@ -106,17 +111,27 @@ pub fn admit(
     let crc = |at: usize, bytes: &[u8]| sums.crc(frame_at + at, bytes);
     let batch = weir_log::try_validate(records, &rules, crc).map_err(|invalid| match invalid {
         InvalidBatch::DecompressedTooLarge { limit } if limit < MAX_DECOMPRESSED_BYTES => {
-            Declined::Large
+            Declined::Apart
         }
         invalid => Refused::invalid(invalid, log_start_offset).into(),
     })?;
     if batch.header.is_transactional() {
         return Err(transactional(facts).into());
     }
-    enforce(broker, view, &facts.client_id, data.index, &batch).map_err(|refused| Refused {
-        log_start_offset,
-        ..refused
-    })?;
+    let (client_id, index) = (&facts.client_id, data.index);
+    match enforce(broker, view, client_id, index, &batch, facts.latest) {
+        Ok(()) => {}
+        Err(Unfit::Refused(refused)) => {
+            return Err(Declined::Refused(Refused {
+                log_start_offset,
+                ..refused
+            }));
+        }
+        Err(Unfit::Behind) => {
+            *records = batch.bytes;
+            return Err(Declined::Apart);
+        }
+    }
     let ack = match view.settings.write_caching {
         true => Ack::Written,
         false => Ack::Committed,
@@ -141,7 +156,14 @@ fn transactional(facts: &Facts) -> Refused {
 
 fn find(broker: &Broker, view: &TopicView, index: i32) -> Result<Arc<Partition>, Refused> {
     let partition = view.partition(broker, index);
-    let partition = partition.ok_or_else(|| Refused::code(ErrorCode::UnknownTopicOrPartition))?;
+    let partition = partition.ok_or_else(|| {
+        let topic = TopicRef::Id(view.topic.id);
+        Refused::code(match broker.missing_code(&topic, index) {
+            // However the request named the topic, it was there a moment ago.
+            ErrorCode::UnknownTopicId => ErrorCode::UnknownTopicOrPartition,
+            code => code,
+        })
+    })?;
     if partition.shard.leadership().open {
         Ok(partition)
     } else {

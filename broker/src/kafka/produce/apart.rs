@@ -4,6 +4,9 @@
 //! thread stops at a size that ordinary batches stay below; larger ones are checked one at a time on a thread that may
 //! block, which also bounds the memory. What the same connection produces meanwhile waits its turn before it enters
 //! its shard's queue.
+//!
+//! Batches whose schemas may have been registered on another node a moment ago are checked here too, once this one knows
+//! what that one knew.
 
 use std::sync::Arc;
 
@@ -43,8 +46,14 @@ pub async fn check(
         return Vec::new();
     }
     let slots: Vec<usize> = large.iter().map(|large| large.slot).collect();
+    if !facts.latest
+        && let Err(error) = broker.registry.caught_up(&broker).await
+    {
+        tracing::debug!(%error, "records are checked by the schemas that are here");
+    }
     let facts = Facts {
         max_decompressed_bytes: MAX_DECOMPRESSED_BYTES,
+        latest: true,
         ..facts
     };
     let _one = ONE_AT_A_TIME.acquire().await;

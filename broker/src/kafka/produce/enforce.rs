@@ -17,14 +17,30 @@ use crate::topic::{MAX_DECOMPRESSED_BYTES, TopicView};
 
 static WARNINGS: LogLimit = LogLimit::new(1, Duration::from_secs(1));
 
+/// Why a batch is not taken.
+pub enum Unfit {
+    Refused(Refused),
+    /// By schemas that may not be the latest: what it names may have been registered on another node.
+    Behind,
+}
+
+impl From<Refused> for Unfit {
+    fn from(refused: Refused) -> Unfit {
+        Unfit::Refused(refused)
+    }
+}
+
 /// Refuses the whole batch when one record does not fit; the reasons are kept for who looks later.
+///
+/// `latest`: the schemas here are known to be.
 pub fn enforce(
     broker: &Arc<Broker>,
     view: &TopicView,
     client_id: &str,
     partition: i32,
     batch: &ValidBatch,
-) -> Result<(), Refused> {
+    latest: bool,
+) -> Result<(), Unfit> {
     let table = TableCheck::of(broker, view)?;
     if view.enforcer.is_none() && table.is_none() {
         return Ok(());
@@ -44,6 +60,9 @@ pub fn enforce(
     if refusals.is_empty() {
         return Ok(());
     }
+    if !latest {
+        return Err(Unfit::Behind);
+    }
     note(broker, view, client_id, partition, &records, &refusals);
     let messages = refusals
         .iter()
@@ -52,12 +71,12 @@ pub fn enforce(
     let first = messages
         .first()
         .map(|(index, text)| format!("record {index}: {text}"));
-    Err(Refused {
+    Err(Unfit::Refused(Refused {
         error: ErrorCode::InvalidRecord,
         message: first,
         records: messages,
         log_start_offset: -1,
-    })
+    }))
 }
 
 fn check(broker: &Broker, enforcer: &Enforcer, records: &BatchRecords<'_>) -> Vec<RecordRefusal> {

@@ -69,6 +69,7 @@ pub fn produce(
         acks,
         has_transactional_id: request.transactional_id.is_some(),
         max_decompressed_bytes: HERE_BYTES,
+        latest: !broker.peers.possible() || broker.shards.metadata().leadership().open,
     };
     let Started {
         topics,
@@ -165,7 +166,7 @@ fn start(broker: &Arc<Broker>, facts: &Facts, request: ProduceRequest) -> Starte
                 ),
             };
             match (admitted, &view) {
-                (Err(Declined::Large), Some(view)) => large.push(Large {
+                (Err(Declined::Apart), Some(view)) => large.push(Large {
                     slot,
                     view: view.clone(),
                     topic: data.topic.clone(),

@@ -28,6 +28,10 @@ impl PartitionView for Shards {
         }
     }
 
+    fn attached_here(&self, topic_id: Uuid) -> BoxFuture<'static, Result<(), AttachError>> {
+        self.attached(topic_id)
+    }
+
     fn detached(&self, _topic_id: Uuid, _partitions: i32) -> BoxFuture<'static, ()> {
         Box::pin(std::future::ready(()))
     }
@@ -88,15 +92,17 @@ pub async fn admin_with(shards: Shards, node_configs: Configs) -> Arc<Admin> {
         raft_id: 1,
         listeners,
         rack: Some("r1".to_owned()),
+        cluster: None,
     };
-    let shards_of_cluster = [1, 2]
-        .map(|shard| (shard, ShardInfo { replicas: vec![1] }))
-        .into();
-    meta.change(|state| {
-        decide::cluster::start(state, Uuid::from_u128(5), &shards_of_cluster, 1, &node)
-    })
-    .await
-    .unwrap();
+    let shards_of_cluster = [1, 2].map(|shard| (shard, shard_info(1))).into();
+    let new = decide::cluster::NewCluster {
+        id: "AAAAAAAAAAAAAAAAAAAABQ".to_owned(),
+        shards: shards_of_cluster,
+        shards_per_node: 2,
+    };
+    meta.change(|state| decide::cluster::start(state, &new, 1, &node))
+        .await
+        .unwrap();
     Arc::new(Admin::new(
         meta,
         Arc::new(shards),
@@ -104,6 +110,13 @@ pub async fn admin_with(shards: Shards, node_configs: Configs) -> Arc<Admin> {
         1,
         node_configs,
     ))
+}
+
+fn shard_info(broker: i32) -> ShardInfo {
+    ShardInfo {
+        replicas: vec![broker],
+        founders: vec![1],
+    }
 }
 
 pub async fn create(

@@ -9,6 +9,7 @@ use super::super::state::Configs;
 use super::super::topic_config::{ALIASES, FROZEN_BY_TABLE, TOPIC_SETTINGS};
 use super::super::topics::Topic;
 use super::TableDraft;
+use std::collections::BTreeSet;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Op {
@@ -100,6 +101,13 @@ pub fn alter_topic(
     if topic.table.is_none() && wants_table(layers, &configs) {
         let draft = draft
             .ok_or_else(|| ConfigError::Table("the table's definition is missing".to_owned()))?;
+        if !lies_together(layers, topic) {
+            let reason = format!(
+                "the partitions of `{}` lie on different sets of nodes, and a table's do not; make a table and copy the records",
+                topic.name
+            );
+            return Err(ConfigError::Table(reason));
+        }
         commands.push(MetaCommand::MakeTable {
             id: topic.id,
             table: draft.definition.clone(),
@@ -107,6 +115,14 @@ pub fn alter_topic(
         });
     }
     Ok(commands)
+}
+
+/// Whether all partitions have the same replicas.
+fn lies_together(layers: Layers<'_>, topic: &Topic) -> bool {
+    let set = |shard| -> BTreeSet<i32> { layers.state.replicas_of(shard).into_iter().collect() };
+    let shards: BTreeSet<u64> = topic.partitions.iter().map(|place| place.shard).collect();
+    let sets: BTreeSet<_> = shards.into_iter().map(set).collect();
+    sets.len() <= 1
 }
 
 /// Decides a change of broker settings: of one broker, or of all (`None`).

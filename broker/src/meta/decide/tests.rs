@@ -26,16 +26,24 @@ impl Cluster {
             ids: 0,
         };
         let shards = [1, 2]
-            .map(|shard| (shard, ShardInfo { replicas: vec![0] }))
+            .map(|shard| {
+                let (replicas, founders) = (vec![0], vec![9]);
+                (shard, ShardInfo { replicas, founders })
+            })
             .into_iter()
             .collect();
         let node = NodeInfo {
             raft_id: 9,
             listeners: Default::default(),
             rack: None,
+            cluster: None,
         };
-        let (commands, id) =
-            cluster::start(&cluster.state, Uuid::from_u128(7), &shards, 0, &node).unwrap();
+        let new = cluster::NewCluster {
+            id: cluster::cluster_id(Uuid::from_u128(7)),
+            shards,
+            shards_per_node: 2,
+        };
+        let (commands, id) = cluster::start(&cluster.state, &new, 0, &node).unwrap();
         assert_eq!(id.len(), 22);
         cluster.commit(commands);
         cluster
@@ -122,17 +130,35 @@ fn alter(op: Op, name: &str, value: &str) -> Alter {
 fn a_second_start_changes_nothing() {
     let cluster = Cluster::new();
     let node = cluster.state.nodes()[&0].clone();
-    let (commands, id) = cluster::start(
-        &cluster.state,
-        Uuid::from_u128(8),
-        &Default::default(),
-        0,
-        &node,
-    )
-    .unwrap();
+    let new = cluster::NewCluster {
+        id: "another".to_owned(),
+        shards: Default::default(),
+        shards_per_node: 1,
+    };
+    let (commands, id) = cluster::start(&cluster.state, &new, 0, &node).unwrap();
     assert_eq!(commands, []);
     assert_eq!(Some(&*id), cluster.state.cluster_id());
     assert_eq!(cluster.state.broker_of(9), Some(0));
+}
+
+#[test]
+fn an_incarnation_that_was_replaced_never_comes_back() {
+    let mut cluster = Cluster::new();
+    let old = cluster.state.nodes()[&0].clone();
+    let new = NodeInfo {
+        raft_id: 10,
+        ..old.clone()
+    };
+    let register = |cluster: &Cluster, node, up| cluster::register(&cluster.state, 0, node, |_| up);
+    assert_eq!(register(&cluster, &old, true), Ok((vec![], ())));
+    let taken = cluster::RegisterError::Taken(0);
+    assert_eq!(register(&cluster, &new, true), Err(taken));
+    let (commands, ()) = register(&cluster, &new, false).expect("the old one is down");
+    cluster.commit(commands);
+    assert!(cluster.state.is_former(9));
+    assert_eq!(cluster.state.broker_of(10), Some(0));
+    let replaced = cluster::RegisterError::Replaced(0);
+    assert_eq!(register(&cluster, &old, false), Err(replaced));
 }
 
 #[test]
@@ -162,6 +188,91 @@ fn minus_one_is_the_default() {
             .len(),
         3
     );
+}
+
+/// Two more nodes join the cluster of [`Cluster::new`].
+fn three_nodes() -> Cluster {
+    let mut cluster = Cluster::new();
+    for broker_id in [1, 2] {
+        let node = NodeInfo {
+            raft_id: 9 + broker_id as u64,
+            listeners: Default::default(),
+            rack: None,
+            cluster: None,
+        };
+        cluster.commit(vec![MetaCommand::RegisterNode { broker_id, node }]);
+    }
+    cluster
+}
+
+#[test]
+fn topics_lie_on_shards_of_their_replication_factor() {
+    let mut cluster = three_nodes();
+    let mut create = |name: &str, factor: i16, settings: &[(&str, &str)]| {
+        let mut new = cluster.new_topic(name);
+        (new.partitions, new.replication_factor) = (6, factor);
+        let set = |(name, value): &(&str, &str)| (name.to_string(), Some(value.to_string()));
+        new.configs = settings.iter().map(set).collect();
+        new.table = Some(TableDraft {
+            definition: serde_json::json!({"key": "string"}),
+            partitioners: PartitionerSet::all(),
+        });
+        let created = cluster.create_as(&new).unwrap();
+        assert_eq!(created.replication_factor, factor);
+        let topic = cluster.state.topics().by_id(created.id).unwrap();
+        let replicas = topic.partitions.iter().map(|place| {
+            assert!(cluster.state.shards().contains_key(&place.shard));
+            cluster.state.replicas_of(place.shard)
+        });
+        replicas.collect::<Vec<_>>()
+    };
+    let three = create("three", 3, &[]);
+    assert!(three.iter().all(|replicas| replicas.len() == 3));
+    let first: std::collections::BTreeSet<i32> = three.iter().map(|set| set[0]).collect();
+    assert_eq!(first, [0, 1, 2].into(), "every node leads some");
+    let one: std::collections::BTreeSet<_> = create("one", 1, &[]).into_iter().collect();
+    assert_eq!(one, [vec![0], vec![1], vec![2]].into());
+    let table = create("rows", 1, &[("table.mode", "primary-key")]);
+    assert_eq!(
+        table
+            .into_iter()
+            .collect::<std::collections::BTreeSet<_>>()
+            .len(),
+        1,
+        "a table's partitions are on the same nodes"
+    );
+    let shards = cluster.state.shards().len();
+    cluster.create("again", 1, &[]).unwrap();
+    assert_eq!(cluster.state.shards().len(), shards, "no more are needed");
+    cluster.commit(topics::grow(&cluster.state, "three", 9, None).unwrap());
+    let grown = cluster.state.topics().get("three").unwrap();
+    let factor = |place: &crate::meta::PartitionPlace| cluster.state.replicas_of(place.shard).len();
+    assert!(grown.partitions.iter().all(|place| factor(place) == 3));
+}
+
+#[test]
+fn a_default_replication_factor_above_the_number_of_nodes_is_refused() {
+    let mut cluster = Cluster::new();
+    let setting = ("default.replication.factor".to_owned(), "2".to_owned());
+    cluster.node.extend([setting]);
+    let too_few = TopicError::TooFewBrokers {
+        asked: 2,
+        brokers: 1,
+    };
+    assert_eq!(cluster.create("t", 1, &[]), Err(too_few));
+}
+
+#[test]
+fn assigned_replicas_that_no_shard_has_get_one() {
+    let mut cluster = three_nodes();
+    let mut new = cluster.new_topic("t");
+    new.assignments = vec![(0, vec![2, 0]), (1, vec![0, 2])];
+    let created = cluster.create_as(&new).unwrap();
+    assert_eq!((created.partitions, created.replication_factor), (2, 2));
+    let topic = cluster.state.topics().by_id(created.id).unwrap();
+    let replicas = |place: &crate::meta::PartitionPlace| cluster.state.replicas_of(place.shard);
+    let places: Vec<_> = topic.partitions.iter().map(replicas).collect();
+    assert_eq!(places, [[2, 0], [0, 2]]);
 }
 
 #[test]

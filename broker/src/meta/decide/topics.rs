@@ -5,11 +5,11 @@ use super::super::config::ConfigError;
 use super::super::effective::Layers;
 use super::super::epochs::MAX_BASE;
 use super::super::names::{self, NameError};
-use super::super::placement::shard_for;
-use super::super::state::{Configs, MetaState};
+use super::super::placement::{self, shard_for};
+use super::super::state::{Configs, MetaState, ShardInfo};
 use super::super::topics::{PartitionPlace, Topic};
 use super::{TableDraft, configs};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -90,8 +90,6 @@ pub struct NewTopic {
     pub configs: Vec<(String, Option<String>)>,
     /// The definition of the table that the settings ask for, if they do.
     pub table: Option<TableDraft>,
-    /// The shard of every partition, for the broker's own topics; else the broker spreads them.
-    pub shard: Option<u64>,
 }
 
 impl NewTopic {
@@ -107,7 +105,6 @@ impl NewTopic {
             assignments: Vec::new(),
             configs: Vec::new(),
             table: None,
-            shard: None,
         }
     }
 }
@@ -130,9 +127,9 @@ pub fn create(
     let state = layers.state;
     check_name(state, new)?;
     let configs = configs::new_topic(layers, &new.configs)?;
-    let places = place(layers, new)?;
-    let replication_factor = state.replicas_of(places[0].shard).len() as i16;
     let table = configs::wants_table(layers, &configs);
+    let (places, shards) = place(layers, new, table)?;
+    let replication_factor = shards.replicas(places[0].shard).len() as i16;
     if table
         && [".changelog", ".debezium"]
             .iter()
@@ -166,7 +163,88 @@ pub fn create(
         partitioners: draft.as_ref().map(|draft| draft.partitioners),
         table: draft.map(|draft| draft.definition),
     };
-    Ok((vec![MetaCommand::CreateTopic(topic)], created))
+    let mut commands = shards.commands();
+    commands.push(MetaCommand::CreateTopic(topic));
+    Ok((commands, created))
+}
+
+/// The shards of a cluster, and those that a decision adds.
+struct Shards<'a> {
+    state: &'a MetaState,
+    made: BTreeMap<u64, ShardInfo>,
+}
+
+impl<'a> Shards<'a> {
+    fn of(state: &'a MetaState) -> Shards<'a> {
+        let made = BTreeMap::new();
+        Shards { state, made }
+    }
+
+    fn all(&self) -> BTreeMap<u64, ShardInfo> {
+        let mut all = self.state.shards().clone();
+        all.extend(self.made.clone());
+        all
+    }
+
+    fn replicas(&self, shard: u64) -> Vec<i32> {
+        match self.made.get(&shard) {
+            Some(info) => info.replicas.clone(),
+            None => self.state.replicas_of(shard),
+        }
+    }
+
+    /// The shards with so many replicas; every node is the first to lead some.
+    fn of_factor(&mut self, factor: usize) -> Vec<u64> {
+        let all = self.all();
+        let nodes = placement::places(self.state);
+        let per_node = self.state.shards_per_node().max(1);
+        let missing = placement::missing_shards(&nodes, &all, factor, per_node);
+        self.made.extend(missing);
+        let all = self.all().into_iter();
+        all.filter(|(_, info)| info.replicas.len() == factor)
+            .map(|(id, _)| id)
+            .collect()
+    }
+
+    /// Of these shards, those that lie on the same nodes as the one that `topic` would begin in.
+    fn together(&self, topic: &str, shards: Vec<u64>) -> Vec<u64> {
+        let set = |shard| self.replicas(shard).into_iter().collect::<BTreeSet<i32>>();
+        let first = set(shard_for(topic, 0, &shards));
+        let mut shards = shards;
+        shards.retain(|shard| set(*shard) == first);
+        shards
+    }
+
+    /// The shards with just these replicas and, where there are several, this one first to lead.
+    fn on(&mut self, replicas: &[i32]) -> Vec<u64> {
+        let wanted: BTreeSet<&i32> = replicas.iter().collect();
+        let all = self.all();
+        let fits = |info: &ShardInfo| {
+            info.replicas.first() == replicas.first()
+                && info.replicas.iter().collect::<BTreeSet<_>>() == wanted
+        };
+        let fitting: Vec<u64> = all
+            .iter()
+            .filter(|(_, info)| fits(info))
+            .map(|(id, _)| *id)
+            .collect();
+        if !fitting.is_empty() {
+            return fitting;
+        }
+        let nodes = placement::places(self.state);
+        let node = |id: &i32| nodes.iter().find(|node| node.broker_id == *id);
+        let nodes: Vec<_> = replicas.iter().filter_map(node).collect();
+        let id = all.last_key_value().map_or(1, |(id, _)| id + 1);
+        self.made.insert(id, placement::shard_info(&nodes));
+        vec![id]
+    }
+
+    fn commands(self) -> Vec<MetaCommand> {
+        match self.made.is_empty() {
+            true => Vec::new(),
+            false => vec![MetaCommand::AddShards { shards: self.made }],
+        }
+    }
 }
 
 fn check_name(state: &MetaState, new: &NewTopic) -> Result<(), TopicError> {
@@ -193,21 +271,30 @@ fn check_name(state: &MetaState, new: &NewTopic) -> Result<(), TopicError> {
     Ok(())
 }
 
-fn place(layers: Layers<'_>, new: &NewTopic) -> Result<Vec<PartitionPlace>, TopicError> {
+fn place<'a>(
+    layers: Layers<'a>,
+    new: &NewTopic,
+    table: bool,
+) -> Result<(Vec<PartitionPlace>, Shards<'a>), TopicError> {
     let state = layers.state;
+    let mut shards = Shards::of(state);
     let epoch_base = state.epoch_base_for(&new.name);
     if epoch_base > MAX_BASE {
         return Err(TopicError::EpochsUsedUp(new.name.clone()));
     }
+    let at = |shard| PartitionPlace { shard, epoch_base };
     if !new.assignments.is_empty() {
-        let shards = assigned(state, new)?;
-        return Ok(shards
-            .into_iter()
-            .map(|shard| PartitionPlace { shard, epoch_base })
-            .collect());
+        let assigned = assigned(&mut shards, new)?;
+        return Ok((assigned.into_iter().map(at).collect(), shards));
     }
-    let factor = new.replication_factor;
-    if factor < 1 && factor != -1 {
+    let factor = match new.replication_factor {
+        -1 => {
+            let default = layers.broker_int("default.replication.factor");
+            i16::try_from(default).unwrap_or(i16::MAX)
+        }
+        factor => factor,
+    };
+    if factor < 1 {
         return Err(TopicError::InvalidReplicationFactor(factor));
     }
     let count = match new.partitions {
@@ -216,7 +303,7 @@ fn place(layers: Layers<'_>, new: &NewTopic) -> Result<Vec<PartitionPlace>, Topi
         count => i64::from(count),
     };
     let brokers = state.nodes().len();
-    if usize::try_from(factor).is_ok_and(|factor| factor > brokers) {
+    if factor as usize > brokers {
         return Err(TopicError::TooFewBrokers {
             asked: factor,
             brokers,
@@ -225,20 +312,17 @@ fn place(layers: Layers<'_>, new: &NewTopic) -> Result<Vec<PartitionPlace>, Topi
     if count > MAX_NEW_PARTITIONS {
         return Err(TopicError::TooMany(count));
     }
-    let shards: Vec<u64> = match new.shard {
-        Some(shard) => vec![shard],
-        None => state.shards().keys().copied().collect(),
-    };
-    Ok((0..count as usize)
-        .map(|partition| PartitionPlace {
-            shard: shard_for(&new.name, partition, &shards),
-            epoch_base,
-        })
-        .collect())
+    let mut carriers = shards.of_factor(factor as usize);
+    if table {
+        // A node has all rows of a table, or none.
+        carriers = shards.together(&new.name, carriers);
+    }
+    let places = (0..count as usize).map(|index| at(shard_for(&new.name, index, &carriers)));
+    Ok((places.collect(), shards))
 }
 
 /// The shards of a manual assignment, by partition.
-fn assigned(state: &MetaState, new: &NewTopic) -> Result<Vec<u64>, TopicError> {
+fn assigned(shards: &mut Shards<'_>, new: &NewTopic) -> Result<Vec<u64>, TopicError> {
     if new.replication_factor != -1 {
         let reason = "a manual assignment needs the replication factor to be -1";
         return Err(TopicError::AssignmentMisplaced(reason.to_owned()));
@@ -255,8 +339,9 @@ fn assigned(state: &MetaState, new: &NewTopic) -> Result<Vec<u64>, TopicError> {
                 "partition {partition} is assigned more than once"
             )));
         }
-        check_replicas(state, replicas, *factor.get_or_insert(replicas.len()))?;
-        let shard = shard_on(state, &new.name, by_partition.len(), replicas)?;
+        let factor = *factor.get_or_insert(replicas.len());
+        check_replicas(shards.state, replicas, factor)?;
+        let shard = shard_for(&new.name, by_partition.len(), &shards.on(replicas));
         by_partition.insert(*partition, shard);
     }
     if by_partition.len() as i64 > MAX_NEW_PARTITIONS {
@@ -296,28 +381,6 @@ fn check_replicas(state: &MetaState, replicas: &[i32], factor: usize) -> Result<
         ));
     }
     Ok(())
-}
-
-/// A shard that is replicated on just these brokers.
-fn shard_on(
-    state: &MetaState,
-    topic: &str,
-    partition: usize,
-    replicas: &[i32],
-) -> Result<u64, TopicError> {
-    let wanted: BTreeSet<&i32> = replicas.iter().collect();
-    let fitting: Vec<u64> = state
-        .shards()
-        .iter()
-        .filter(|(_, info)| info.replicas.iter().collect::<BTreeSet<_>>() == wanted)
-        .map(|(shard, _)| *shard)
-        .collect();
-    if fitting.is_empty() {
-        return Err(TopicError::InvalidAssignment(format!(
-            "no shard has the replicas {replicas:?}"
-        )));
-    }
-    Ok(shard_for(topic, partition, &fitting))
 }
 
 /// Decides one topic of a DeleteTopics request.
@@ -371,26 +434,31 @@ pub fn grow(
     if more > MAX_NEW_PARTITIONS {
         return Err(TopicError::TooMany(more));
     }
-    let shards: Vec<u64> = state.shards().keys().copied().collect();
     let factor = state.replicas_of(topic.partitions[0].shard).len();
     let epoch_base = topic.partitions[0].epoch_base;
-    let place = |partition: usize| {
-        let shard = match assignments {
+    let mut shards = Shards::of(state);
+    let spread = match assignments {
+        Some(_) => Vec::new(),
+        None => shards.of_factor(factor),
+    };
+    let mut partitions = Vec::new();
+    for partition in current as usize..count as usize {
+        let carriers = match assignments {
             Some(assignments) => {
                 let replicas = &assignments[partition - current as usize];
                 check_replicas(state, replicas, factor)?;
-                shard_on(state, name, partition, replicas)?
+                &shards.on(replicas)
             }
-            None => shard_for(name, partition, &shards),
+            None => &spread,
         };
-        Ok(PartitionPlace { shard, epoch_base })
-    };
-    let partitions = (current as usize..count as usize)
-        .map(place)
-        .collect::<Result<_, TopicError>>()?;
-    Ok(vec![MetaCommand::AddPartitions {
+        let shard = shard_for(name, partition, carriers);
+        partitions.push(PartitionPlace { shard, epoch_base });
+    }
+    let mut commands = shards.commands();
+    commands.push(MetaCommand::AddPartitions {
         id: topic.id,
         from: current as u32,
         partitions,
-    }])
+    });
+    Ok(commands)
 }

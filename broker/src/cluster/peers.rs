@@ -1,0 +1,126 @@
+//! The other nodes, as this one asks them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use weir_raft::{Index, NodeId, ReadError, TcpTransport};
+
+use super::message::{self, Answer, Question};
+use crate::meta::Meta;
+use crate::shard::host::ShardHost;
+
+/// How long an answer is waited for that needs no more than a look.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// A node that runs alone has none.
+#[derive(Clone, Default)]
+pub struct Peers {
+    transport: Option<TcpTransport>,
+}
+
+/// A question without an answer. Whether it arrived is not known.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("node {node} did not answer: {reason}")]
+pub struct NoAnswer {
+    pub node: NodeId,
+    pub reason: String,
+}
+
+impl Peers {
+    pub fn over(transport: TcpTransport) -> Peers {
+        Peers {
+            transport: Some(transport),
+        }
+    }
+
+    /// Whether this node is part of a cluster that may have others.
+    pub fn possible(&self) -> bool {
+        self.transport.is_some()
+    }
+
+    pub fn transport(&self) -> Option<&TcpTransport> {
+        self.transport.as_ref()
+    }
+
+    /// The peers that are connected now.
+    pub fn connected(&self) -> BTreeSet<NodeId> {
+        match &self.transport {
+            Some(transport) => transport.peers().borrow().keys().copied().collect(),
+            None => BTreeSet::new(),
+        }
+    }
+
+    pub fn is_connected(&self, node: NodeId) -> bool {
+        let transport = self.transport.as_ref();
+        transport.is_some_and(|transport| transport.peers().borrow().contains_key(&node))
+    }
+
+    /// Asks a node, for as long as the caller waits.
+    pub async fn ask(
+        &self,
+        node: NodeId,
+        question: &Question,
+        body: &[u8],
+    ) -> Result<(Answer, Bytes), NoAnswer> {
+        let no_answer = |reason| NoAnswer { node, reason };
+        let transport = self.transport.as_ref();
+        let transport = transport.ok_or_else(|| no_answer("this node runs alone".to_owned()))?;
+        let answered = transport.ask(node, message::encode(question, body)).await;
+        let answered = answered.map_err(|error| no_answer(error.reason))?;
+        message::decode(answered).map_err(no_answer)
+    }
+
+    /// Asks what needs no more than a look.
+    pub async fn look(&self, node: NodeId, question: &Question) -> Result<Answer, NoAnswer> {
+        match tokio::time::timeout(PATIENCE, self.ask(node, question, b"")).await {
+            Ok(answered) => answered.map(|(answer, _)| answer),
+            Err(_) => Err(NoAnswer {
+                node,
+                reason: format!("no answer within {PATIENCE:?}"),
+            }),
+        }
+    }
+
+    /// A barrier for linearizable reads of this node's replica, whoever leads: everything that was acknowledged before
+    /// the call is at or below the answer, and applied here.
+    pub async fn read_index(&self, shard: &ShardHost) -> Result<Index, ReadError> {
+        let refused = match shard.raft().read_index().await {
+            Err(ReadError::NotLeader {
+                leader: Some(leader),
+            }) if leader != shard.node_id() => leader,
+            answered => return answered,
+        };
+        let question = Question::ReadIndex { shard: shard.id.0 };
+        let Ok(Answer::Index(index)) = self.look(refused, &question).await else {
+            let leader = Some(refused);
+            return Err(ReadError::NotLeader { leader });
+        };
+        let applied = shard.raft().wait_applied(index).await;
+        applied.map_err(ReadError::Fatal)?;
+        Ok(index)
+    }
+
+    /// Keeps connections to every node that the metadata names, until the node stops.
+    pub async fn keep_connected(self, meta: Arc<Meta>) {
+        let Some(transport) = self.transport else {
+            return;
+        };
+        let mut changed = meta.changed();
+        loop {
+            changed.borrow_and_update();
+            let addresses: Vec<String> = {
+                let state = meta.read();
+                let nodes = state.nodes().values();
+                nodes.filter_map(|node| node.cluster.clone()).collect()
+            };
+            addresses
+                .into_iter()
+                .for_each(|address| transport.connect(address));
+            if changed.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+}

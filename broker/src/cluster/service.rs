@@ -1,0 +1,149 @@
+//! Answers what other nodes ask above Raft.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use uuid::Uuid;
+use weir_raft::{Caller, NodeId};
+
+use super::founding::Formation;
+use super::leaders::Leaders;
+use super::log::answer_commit;
+use super::message::{self, Answer, Question};
+use super::peers::Peers;
+use crate::broker::Broker;
+use crate::http::forward;
+use crate::meta::decide::cluster::register;
+use crate::meta::{ChangeError, Meta, NodeInfo};
+use crate::shard::hosted::HostedShards;
+use crate::shard::hosting::METADATA;
+
+/// How long partitions may take to be attached.
+const ATTACH_PATIENCE: Duration = Duration::from_secs(10);
+
+/// This node as others ask it; what it cannot answer yet it refuses.
+pub struct Service {
+    pub formation: Formation,
+    pub peers: Peers,
+    pub leaders: Arc<Leaders>,
+    pub shards: Arc<HostedShards>,
+    meta: OnceLock<Arc<Meta>>,
+    broker: OnceLock<Arc<Broker>>,
+    surfaces: OnceLock<forward::Surfaces>,
+}
+
+impl Service {
+    pub fn new(
+        formation: Formation,
+        peers: Peers,
+        leaders: Arc<Leaders>,
+        shards: Arc<HostedShards>,
+    ) -> Service {
+        Service {
+            formation,
+            peers,
+            leaders,
+            shards,
+            meta: OnceLock::new(),
+            broker: OnceLock::new(),
+            surfaces: OnceLock::new(),
+        }
+    }
+
+    /// The metadata is here.
+    pub fn has_metadata(&self, meta: Arc<Meta>) {
+        assert!(self.meta.set(meta).is_ok(), "it is started once");
+    }
+
+    /// The broker is here.
+    pub fn has_broker(&self, broker: Arc<Broker>, surfaces: forward::Surfaces) {
+        assert!(self.broker.set(broker).is_ok(), "it is started once");
+        assert!(self.surfaces.set(surfaces).is_ok(), "they are made once");
+    }
+
+    async fn answer(&self, question: Question, body: Bytes) -> (Answer, Bytes) {
+        let answer = match question {
+            Question::Introduce => Answer::Introduction(self.formation.introduction()),
+            Question::Promise(founding) => match self.formation.promise(&founding).await {
+                Ok(()) => Answer::Done,
+                Err(reason) => Answer::Refused(reason),
+            },
+            Question::Register { broker_id, node } => self.register(broker_id, node).await,
+            Question::Commit => match self.shards.get(METADATA) {
+                Some(shard) => answer_commit(&shard, body).await,
+                None => Answer::NotLeader,
+            },
+            Question::ReadIndex { shard } => self.read_index(shard).await,
+            Question::Led(said) => {
+                self.leaders.hear(said);
+                Answer::Done
+            }
+            Question::Attached { topic } => self.attached(topic).await,
+            Question::Http(request) => match self.surfaces.get() {
+                Some(surfaces) => match surfaces.answer(request, body).await {
+                    Ok((response, body)) => return (Answer::Http(response), body),
+                    Err(reason) => Answer::Refused(reason),
+                },
+                None => Answer::NotLeader,
+            },
+        };
+        (answer, Bytes::new())
+    }
+
+    /// Takes a node into the cluster, with whatever leads the metadata.
+    async fn register(&self, broker_id: i32, node: NodeInfo) -> Answer {
+        let Some(meta) = self.meta.get() else {
+            return Answer::Refused("the node that was asked is starting itself".to_owned());
+        };
+        let own = self.formation.raft.id().0;
+        let is_up = |raft_id| raft_id == own || self.peers.is_connected(NodeId(raft_id));
+        let decided = meta.change(|state| register(state, broker_id, &node, is_up));
+        match decided.await {
+            Ok(()) => Answer::Done,
+            Err(ChangeError::Refused(error)) => Answer::Refused(error.to_string()),
+            Err(ChangeError::Commit(error)) => Answer::Refused(error.to_string()),
+        }
+    }
+
+    async fn read_index(&self, shard: u64) -> Answer {
+        let Some(shard) = self.shards.get(shard) else {
+            return Answer::NotLeader;
+        };
+        match shard.raft().read_index().await {
+            Ok(index) => Answer::Index(index),
+            Err(_) => Answer::NotLeader,
+        }
+    }
+
+    async fn attached(&self, topic: Uuid) -> Answer {
+        let Some(broker) = self.broker.get() else {
+            return Answer::NotLeader;
+        };
+        let attached = broker.admin.partitions.attached_here(topic);
+        match tokio::time::timeout(ATTACH_PATIENCE, attached).await {
+            Ok(Ok(())) => Answer::Done,
+            Ok(Err(error)) => Answer::Refused(error.to_string()),
+            Err(_) => Answer::Refused("the partitions are not attached yet".to_owned()),
+        }
+    }
+}
+
+/// The transport's end of a [`Service`].
+pub struct Answering(pub Arc<Service>);
+
+impl weir_raft::Service for Answering {
+    fn answer(
+        &self,
+        _caller: Caller,
+        question: Bytes,
+    ) -> BoxFuture<'static, Result<Bytes, String>> {
+        let service = self.0.clone();
+        Box::pin(async move {
+            let (question, body) = message::decode(question)?;
+            let (answer, body) = service.answer(question, body).await;
+            Ok(message::encode(&answer, &body))
+        })
+    }
+}
