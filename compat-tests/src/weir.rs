@@ -161,7 +161,8 @@ impl Weir {
         Ok(())
     }
 
-    fn await_ready(&mut self) -> Result<()> {
+    /// Waits until the process that was spawned is ready.
+    pub fn await_ready(&mut self) -> Result<()> {
         let (kafka, registry, http) = (self.kafka, self.registry, self.http);
         let child = self.child.as_mut().context("not started")?;
         let ready = clock::wait_for(READY_LIMIT, Duration::from_millis(10), || {
@@ -184,7 +185,8 @@ impl Weir {
         self.dir.path().join("weir.log")
     }
 
-    fn tail(&self) -> String {
+    /// The end of what the broker printed.
+    pub fn tail(&self) -> String {
         let output = self.output();
         let lines: Vec<&str> = output.lines().collect();
         lines[lines.len().saturating_sub(20)..].join("\n")

@@ -1,0 +1,122 @@
+//! Several `weir` processes that form one cluster, each in a directory and on ports of its own.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use kafka_protocol::protocol::Request;
+
+use crate::differential::wire::{Connection, Reply, decode};
+use crate::weir::{Weir, find_binary};
+use crate::{clock, ports};
+
+/// How long the nodes may take until all of them say something.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Nodes by their place; the broker.id of a place is one more.
+pub struct Cluster {
+    pub nodes: Vec<Weir>,
+    seeds: String,
+    /// What every node is told beside its addresses.
+    options: Vec<String>,
+}
+
+impl Cluster {
+    /// Starts so many nodes, all of them seeds, and waits until all are ready.
+    pub fn start(count: usize) -> Result<Cluster> {
+        let mut cluster = Cluster::prepare(count)?;
+        cluster.spawn_all()?;
+        cluster.await_all()?;
+        Ok(cluster)
+    }
+
+    /// What [`Cluster::start`] starts, before its first start.
+    pub fn prepare(count: usize) -> Result<Cluster> {
+        Cluster::prepare_with(count, &[])
+    }
+
+    /// The same, with more options for every node.
+    pub fn prepare_with(count: usize, options: &[&str]) -> Result<Cluster> {
+        let mut addresses = Vec::new();
+        for _ in 0..count {
+            let [port] = ports::free()?;
+            addresses.push(format!("127.0.0.1:{port}"));
+        }
+        let mut cluster = Cluster {
+            nodes: Vec::new(),
+            seeds: addresses.join(","),
+            options: options.iter().map(|word| word.to_string()).collect(),
+        };
+        for address in addresses {
+            cluster.prepare_node(&address)?;
+        }
+        Ok(cluster)
+    }
+
+    /// One more node, which is none of the seeds, before its first start; answers its place.
+    pub fn prepare_another(&mut self) -> Result<usize> {
+        let [port] = ports::free()?;
+        self.prepare_node(&format!("127.0.0.1:{port}"))
+    }
+
+    fn prepare_node(&mut self, address: &str) -> Result<usize> {
+        let place = self.nodes.len();
+        let id = (place + 1).to_string();
+        let mut command = vec![
+            "serve",
+            "--broker-id",
+            &id,
+            "--cluster-listen",
+            address,
+            "--seeds",
+            &self.seeds,
+        ];
+        command.extend(self.options.iter().map(String::as_str));
+        self.nodes.push(Weir::prepare(&find_binary()?, &command)?);
+        Ok(place)
+    }
+
+    pub fn spawn_all(&mut self) -> Result<()> {
+        self.nodes.iter_mut().try_for_each(Weir::spawn)
+    }
+
+    pub fn await_all(&mut self) -> Result<()> {
+        self.nodes.iter_mut().try_for_each(Weir::await_ready)
+    }
+
+    /// Where clients begin: all nodes.
+    pub fn bootstrap(&self) -> String {
+        let addresses = self.nodes.iter().map(|node| node.kafka.to_string());
+        addresses.collect::<Vec<_>>().join(",")
+    }
+
+    /// The place of a broker.id.
+    pub fn place_of(broker_id: i32) -> usize {
+        usize::try_from(broker_id - 1).expect("ids begin with 1")
+    }
+
+    /// What the nodes printed, for a test that fails.
+    pub fn outputs(&self) -> String {
+        let output =
+            |(place, node): (usize, &Weir)| format!("node {}:\n{}\n", place + 1, node.tail());
+        self.nodes.iter().enumerate().map(output).collect()
+    }
+
+    /// Asks until there is an answer; ends the test when there is none for [`PATIENCE`].
+    pub fn eventually<T>(&self, what: &str, asked: impl FnMut() -> Option<T>) -> T {
+        match clock::wait_for(PATIENCE, Duration::from_millis(50), asked) {
+            Some(answer) => answer,
+            None => panic!("not in time: {what}\n{}", self.outputs()),
+        }
+    }
+}
+
+/// Sends one request on a connection of its own.
+pub fn ask<R: Request>(address: SocketAddr, version: i16, request: &R) -> Result<R::Response> {
+    let mut connection = Connection::open(address)?;
+    let correlation = connection.send(version, request)?;
+    match connection.receive(PATIENCE).context("no answer")? {
+        Reply::Frame(frame) => Ok(decode::<R>(version, correlation, frame)?.body),
+        other => bail!("{other:?} instead of an answer"),
+    }
+}

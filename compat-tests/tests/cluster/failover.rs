@@ -1,0 +1,304 @@
+//! kill -9 of one of three nodes under an idempotent producer and a group: writes go on soon, nothing that was
+//! acknowledged is lost or doubled, and the killed node catches up.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use compat_tests::clock;
+use compat_tests::cluster::Cluster;
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::message::Message;
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::{ClientContext, util::Timeout};
+
+use crate::kafka::{create, partitions};
+
+const TOPIC: &str = "survivors";
+const PARTITIONS: i32 = 6;
+/// How often a leader is killed: few in a normal run, `WEIR_KILL_CYCLES` for a long one.
+const CYCLES: u32 = 3;
+/// A pause of the acknowledgements of all partitions together; the aim for most is under a second.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+fn cycles() -> u32 {
+    let given = std::env::var("WEIR_KILL_CYCLES").ok();
+    given.and_then(|text| text.parse().ok()).unwrap_or(CYCLES)
+}
+
+/// Partition and offset of a record, and when it was acknowledged.
+type Ack = ((i32, i64), i64);
+
+/// Acknowledged records by number.
+#[derive(Clone, Default)]
+struct Acks(Arc<Mutex<BTreeMap<u64, Ack>>>);
+
+impl ClientContext for Acks {}
+
+impl ProducerContext for Acks {
+    type DeliveryOpaque = Box<u64>;
+
+    fn delivery(&self, delivered: &DeliveryResult<'_>, number: Box<u64>) {
+        let message = delivered
+            .as_ref()
+            .expect("idempotent sends succeed in time");
+        let place = (message.partition(), message.offset());
+        let mut acks = self.0.lock().expect("no panic");
+        acks.insert(*number, (place, clock::now_ms()));
+    }
+}
+
+fn client(cluster: &Cluster) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", cluster.bootstrap())
+        .set("reconnect.backoff.max.ms", "500");
+    config
+}
+
+/// Numbered records, the number's rest says the partition, until the end.
+fn write(config: ClientConfig, acks: Acks, done: &AtomicBool) -> u64 {
+    let producer: ThreadedProducer<Acks> = {
+        let mut config = config;
+        config
+            .set("enable.idempotence", "true")
+            .set("linger.ms", "2")
+            .set("retry.backoff.ms", "50")
+            .set("message.timeout.ms", "60000");
+        config.create_with_context(acks).expect("a producer")
+    };
+    let mut number = 0;
+    while !done.load(Ordering::Acquire) {
+        let payload = number.to_string();
+        let partition = i32::try_from(number % PARTITIONS as u64).expect("small");
+        let record = BaseRecord::<str, str, Box<u64>>::with_opaque_to(TOPIC, Box::new(number))
+            .payload(&payload)
+            .partition(partition);
+        if producer.send(record).is_ok() {
+            number += 1;
+        }
+        clock::pause(Duration::from_millis(2));
+    }
+    producer
+        .flush(Timeout::After(Duration::from_secs(60)))
+        .expect("all acked");
+    number
+}
+
+/// Every stored record by partition and offset; offsets are dense.
+fn read(config: &mut ClientConfig) -> BTreeMap<(i32, i64), u64> {
+    let consumer: BaseConsumer = config
+        .set("group.id", "reader")
+        .set("enable.auto.commit", "false")
+        .create()
+        .expect("a consumer");
+    let patience = Duration::from_secs(20);
+    let mut assignment = TopicPartitionList::new();
+    let mut left: HashMap<i32, i64> = HashMap::new();
+    for partition in 0..PARTITIONS {
+        assignment
+            .add_partition_offset(TOPIC, partition, Offset::Beginning)
+            .expect("a partition");
+        let (low, high) = consumer
+            .fetch_watermarks(TOPIC, partition, patience)
+            .expect("watermarks");
+        assert_eq!(low, 0);
+        left.insert(partition, high);
+    }
+    consumer.assign(&assignment).expect("assigned");
+    let mut stored = BTreeMap::new();
+    while left.values().any(|records| *records > 0) {
+        let message = consumer.poll(patience).expect("in time").expect("no error");
+        let number = message.payload_view::<str>().expect("a payload");
+        let number = number.expect("text").parse().expect("a number");
+        let place = (message.partition(), message.offset());
+        assert!(stored.insert(place, number).is_none(), "{place:?} twice");
+        *left.get_mut(&message.partition()).expect("assigned") -= 1;
+    }
+    let mut next = HashMap::new();
+    for (partition, offset) in stored.keys() {
+        let next = next.entry(*partition).or_insert(0);
+        assert_eq!(offset, next, "offsets are dense");
+        *next += 1;
+    }
+    stored
+}
+
+/// The longest time within the span in which a partition got no acknowledgement, for each partition.
+fn pauses(acks: &Acks, from_ms: i64, to_ms: i64) -> Vec<i64> {
+    let mut last: HashMap<i32, i64> = (0..PARTITIONS).map(|index| (index, from_ms)).collect();
+    let mut longest: HashMap<i32, i64> = HashMap::new();
+    let acks = acks.0.lock().expect("no panic");
+    let mut times: Vec<(i64, i32)> = acks
+        .values()
+        .filter(|(_, at)| (from_ms..to_ms).contains(at))
+        .map(|((partition, _), at)| (*at, *partition))
+        .collect();
+    times.sort();
+    for (at, partition) in times {
+        let pause = at - last[&partition];
+        let longest = longest.entry(partition).or_default();
+        *longest = pause.max(*longest);
+        last.insert(partition, at);
+    }
+    let mut pauses: Vec<i64> = longest.into_values().collect();
+    pauses.sort();
+    pauses
+}
+
+#[test]
+fn killing_a_node_loses_and_doubles_nothing_and_writes_go_on() {
+    let mut cluster = Cluster::start(3).expect("three nodes start");
+    assert_eq!(create(cluster.nodes[0].kafka, TOPIC, PARTITIONS, 3), 0);
+    let config = client(&cluster);
+    let (acks, done) = (Acks::default(), Arc::new(AtomicBool::new(false)));
+    let writer = std::thread::spawn({
+        let (config, acks, done) = (config.clone(), acks.clone(), done.clone());
+        move || write(config, acks, &done)
+    });
+    let mut longest = Vec::new();
+    for cycle in 0..cycles() {
+        let victim = cycle as usize % 3;
+        let asked = cluster.nodes[(victim + 1) % 3].kafka;
+        let in_sync = || {
+            let found = partitions(asked, TOPIC)?;
+            found
+                .iter()
+                .all(|one| one.isr_nodes.len() == 3)
+                .then_some(())
+        };
+        cluster.eventually("all replicas in sync", in_sync);
+        clock::pause(Duration::from_secs(1));
+        let killed_at = clock::now_ms();
+        cluster.nodes[victim].kill().expect("killed");
+        clock::pause(Duration::from_secs(4));
+        let of_partitions = pauses(&acks, killed_at, clock::now_ms());
+        assert_eq!(
+            of_partitions.len(),
+            PARTITIONS as usize,
+            "every partition goes on without node {}: {of_partitions:?}\n{}",
+            victim + 1,
+            cluster.outputs()
+        );
+        longest.push(*of_partitions.last().expect("some"));
+        cluster.nodes[victim].launch().expect("it comes back");
+    }
+    done.store(true, Ordering::Release);
+    let sent = writer.join().expect("the writer ends");
+    longest.sort();
+    println!("longest pauses of a partition in ms, by kill: {longest:?}");
+    let most = Duration::from_millis(*longest.last().expect("some") as u64);
+    assert!(most < LONGEST_PAUSE, "{longest:?}");
+
+    let stored = read(&mut config.clone());
+    let acks = acks.0.lock().expect("no panic");
+    assert_eq!(acks.len() as u64, sent);
+    for (number, (place, _)) in acks.iter() {
+        assert_eq!(stored.get(place), Some(number), "acked at {place:?}");
+    }
+    assert_eq!(stored.len(), acks.len(), "nothing is doubled");
+    let mut last = HashMap::new();
+    for ((partition, _), number) in &stored {
+        let before = last.insert(partition, number);
+        assert!(
+            before.is_none_or(|before| before < number),
+            "order of {number}"
+        );
+    }
+}
+
+/// C1: what a group has committed is there on whichever node coordinates it next.
+#[test]
+fn a_group_goes_on_from_its_offsets_when_its_coordinator_is_killed() {
+    let mut cluster = Cluster::start(3).expect("three nodes start");
+    assert_eq!(create(cluster.nodes[0].kafka, TOPIC, PARTITIONS, 3), 0);
+    let consumer: BaseConsumer = client(&cluster)
+        .set("group.id", "survivors")
+        .set("enable.auto.commit", "false")
+        .create()
+        .expect("a consumer");
+    for round in 1..=3 {
+        let mut offsets = TopicPartitionList::new();
+        for partition in 0..PARTITIONS {
+            offsets
+                .add_partition_offset(TOPIC, partition, Offset::Offset(round * 10))
+                .expect("a partition");
+        }
+        cluster.eventually("a commit", || {
+            consumer.commit(&offsets, CommitMode::Sync).ok()
+        });
+        let victim = round as usize % 3;
+        cluster.nodes[victim].kill().expect("killed");
+        let mut asked = TopicPartitionList::new();
+        for partition in 0..PARTITIONS {
+            asked.add_partition(TOPIC, partition);
+        }
+        let found = cluster.eventually("the offsets", || {
+            let found = consumer.committed_offsets(asked.clone(), Duration::from_secs(5));
+            found.ok()
+        });
+        for partition in found.elements() {
+            assert_eq!(partition.offset(), Offset::Offset(round * 10));
+        }
+        cluster.nodes[victim].launch().expect("it comes back");
+    }
+}
+
+/// What a follower lacks stays in the log while it is away, though its records have moved to segments.
+#[test]
+fn a_node_that_was_away_catches_up_from_the_log_that_is_kept_for_it() {
+    // Without a follower that is away, 16 MB of it would be kept.
+    let mut cluster = Cluster::prepare_with(3, &["--wal-budget-mb", "64"]).expect("prepared");
+    cluster.spawn_all().expect("started");
+    cluster.await_all().expect("ready");
+    assert_eq!(create(cluster.nodes[0].kafka, TOPIC, PARTITIONS, 3), 0);
+    cluster.nodes[2].kill().expect("killed");
+    let acks = Acks::default();
+    let producer: ThreadedProducer<Acks> = client(&cluster)
+        .set("enable.idempotence", "true")
+        .create_with_context(acks.clone())
+        .expect("a producer");
+    let payload = "x".repeat(100_000);
+    for number in 0..240 {
+        let key = number.to_string();
+        let partition = number as i32 % PARTITIONS;
+        let mut record = BaseRecord::<str, str, Box<u64>>::with_opaque_to(TOPIC, Box::new(number))
+            .key(&key)
+            .payload(&payload)
+            .partition(partition);
+        while let Err((_, back)) = producer.send(record) {
+            record = back;
+            clock::pause(Duration::from_millis(20));
+        }
+    }
+    let flushed = producer.flush(Timeout::After(Duration::from_secs(60)));
+    flushed.expect("all acked");
+    // Long enough for several looks at what can be moved.
+    clock::pause(Duration::from_secs(4));
+    cluster.nodes[2].launch().expect("it comes back");
+    let asked = cluster.nodes[1].kafka;
+    cluster.eventually("all replicas in sync", || {
+        let found = partitions(asked, TOPIC)?;
+        found
+            .iter()
+            .all(|one| one.isr_nodes.len() == 3)
+            .then_some(())
+    });
+    cluster.nodes[0].kill().expect("killed");
+    cluster.eventually("leaders among the others", || {
+        let found = partitions(asked, TOPIC)?;
+        found.iter().all(|one| one.leader_id.0 != 1).then_some(())
+    });
+    let consumer: BaseConsumer = client(&cluster)
+        .set("group.id", "reader")
+        .create()
+        .expect("a consumer");
+    let ends = (0..PARTITIONS).map(|partition| {
+        let ends = consumer.fetch_watermarks(TOPIC, partition, Duration::from_secs(20));
+        ends.expect("watermarks").1
+    });
+    assert_eq!(ends.sum::<i64>(), 240);
+}

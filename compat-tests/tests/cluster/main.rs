@@ -1,0 +1,10 @@
+//! Three nodes as three processes: how they form a cluster, that each of them answers everything, and that killing one
+//! loses and doubles nothing.
+//! Invariants: C1, D5, L1, L4, L5, L6, L9, S3, S4.
+
+mod admin;
+mod dev;
+mod failover;
+mod formation;
+mod kafka;
+mod services;
