@@ -7,7 +7,7 @@ use weir_log::BlockReader;
 use weir_raft::NodeId;
 
 use crate::clock::Clock;
-use crate::cluster::Peers;
+use crate::cluster::{Leaders, Peers};
 use crate::groups::Groups;
 use crate::kafka::ErrorCode;
 use crate::kafka::cluster_view::CLIENT_LISTENER;
@@ -41,6 +41,8 @@ pub struct Broker {
     pub partitions: Arc<Partitions>,
     /// The other nodes.
     pub peers: Peers,
+    /// What they have said of themselves.
+    pub leaders: Arc<Leaders>,
     /// Reads records back from the WAL; blocks.
     pub blocks: Arc<dyn BlockReader + Send + Sync>,
     pub fetch_sessions: FetchSessions,
@@ -66,6 +68,7 @@ pub struct Parts {
     pub shards: Arc<HostedShards>,
     pub partitions: Arc<Partitions>,
     pub peers: Peers,
+    pub leaders: Arc<Leaders>,
     pub blocks: Arc<dyn BlockReader + Send + Sync>,
     pub topics: Arc<TopicViews>,
     pub metrics: Arc<Metrics>,
@@ -87,6 +90,7 @@ impl Broker {
             shards,
             partitions,
             peers,
+            leaders,
             blocks,
             topics,
             metrics,
@@ -105,6 +109,7 @@ impl Broker {
             shards,
             partitions,
             peers,
+            leaders,
             blocks,
             topics,
             metrics,

@@ -10,21 +10,25 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use weir_log::BlockReader;
 use weir_raft::{Env, NodeConfig, ShardId, StartError, Threads, WalConfig, WalObserver, blocking};
+use weir_tables::Tables;
 
 use crate::clock::Clock;
+use crate::cluster::Peers;
+use crate::cluster::bring::Bringer;
 use crate::meta::Meta;
 use crate::metrics::Metrics;
 use crate::random::Random;
 use crate::segments::{
     self, Blocks, Compact, CompactParts, Retention, Retire, RetireParts, SegmentFiles,
 };
+use crate::shard::arrivals::Arrivals;
 use crate::shard::host::{Partitions, ShardHost};
 use crate::shard::hosted::HostedShards;
 use crate::shard::machine::{Folds, Machine};
 use crate::shard::proposer;
 use crate::shard::reconcile::{self, CatchUp};
 use crate::space::Space;
-use crate::tables::hub::TableHub;
+use crate::tables::hub::{TableHub, shard_dir};
 use crate::topic::TopicViews;
 
 /// Sealed files of the write-ahead log up to this size, or this part of its budget, are kept: the newest
@@ -47,6 +51,7 @@ pub struct DataPlane {
     /// Reads records back; blocks.
     pub blocks: Arc<dyn BlockReader + Send + Sync>,
     files: Arc<SegmentFiles>,
+    arrivals: Arc<Arrivals>,
     sizes: segments::Sizes,
     wal: WalConfig,
     threads: Arc<dyn Threads>,
@@ -107,6 +112,7 @@ impl DataPlane {
             raft,
             partitions: Arc::new(Partitions::default()),
             files,
+            arrivals: Arc::default(),
             sizes,
             wal,
             threads,
@@ -139,13 +145,35 @@ impl DataPlane {
         let id = ShardId(id);
         let (host, queue) = ShardHost::new(id, self.raft.id(), clock.clone(), *tail_bytes);
         let (partitions, blocks) = (self.partitions.clone(), self.blocks.clone());
-        let machine = Box::new(Machine::new(host.clone(), partitions, folds, blocks));
+        let machine = Box::new(Machine::new(
+            host.clone(),
+            partitions,
+            folds,
+            blocks,
+            self.arrivals.clone(),
+        ));
         host.started(match alone {
             true => self.raft.start_shard(id, machine).await?,
             false => self.raft.join_shard(id, machine).await?,
         });
         tokio::spawn(proposer::run(host.clone(), queue, metrics.commit.clone()));
         Ok(host)
+    }
+
+    /// Has replicas here take snapshots of leaders, with the records that lie beside them; `tables` holds the rows.
+    pub fn bring_from(&self, peers: &Peers, tables: PathBuf) {
+        let fold_again = move |shard| {
+            let why = "records were replaced by those of a replica that had compacted them further";
+            Tables::discard_at_start(&shard_dir(&tables, shard), why)
+        };
+        self.raft.bring_with(Arc::new(Bringer::new(
+            peers.clone(),
+            self.partitions.clone(),
+            self.files.clone(),
+            self.threads.clone(),
+            self.arrivals.clone(),
+            Arc::new(fold_again),
+        )));
     }
 
     /// Has a shard carry what the metadata says, as long as it runs.

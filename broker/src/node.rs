@@ -18,7 +18,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::cluster::log::ClusterLog;
 use crate::cluster::promise::BelongingError;
 use crate::cluster::start::{Side, connect};
-use crate::cluster::{Founding, Peers, balance};
+use crate::cluster::{Founding, Peers, balance, handover};
 use crate::connections::{Connections, Descriptors};
 use crate::data_plane::{self, DataPlane, Surroundings, Tending};
 use crate::groups::{GroupStore, Groups};
@@ -182,6 +182,9 @@ impl Node {
         let stop = CancellationToken::new();
 
         let shards = Arc::new(HostedShards::default());
+        if peers.possible() {
+            data.bring_from(&peers, options.data_dir.join("tables"));
+        }
         let cluster_listeners = std::mem::take(&mut listeners.cluster);
         let side = Side::open(&options, peers, &data.raft, &shards, cluster_listeners)?;
         let schemas = Arc::new(SchemaFold::default());
@@ -246,6 +249,7 @@ impl Node {
             shards,
             partitions,
             peers: side.peers.clone(),
+            leaders: side.leaders.clone(),
             blocks,
             topics: topics.clone(),
             metrics,
@@ -285,8 +289,9 @@ impl Node {
         })
     }
 
-    /// Stops accepting, finishes what is in flight, and leaves the mark of a clean stop.
+    /// Hands over what it leads, stops accepting, finishes what is in flight, and leaves the mark of a clean stop.
     pub async fn shutdown(self) {
+        handover::run(&self.broker).await;
         self.stop.cancel();
         for task in self.serving.into_iter().chain([self.tending]) {
             if let Err(error) = task.await {

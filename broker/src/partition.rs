@@ -1,6 +1,7 @@
 //! A partition on this node: its log, and the readers that wait for it to grow.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
@@ -27,6 +28,10 @@ pub struct Partition {
     /// Changed by [`Partition::change`] only; everything in it is committed.
     pub log: RwLock<PartitionLog>,
     waiters: Mutex<Vec<Arc<Notify>>>,
+    /// Its records are other ones than before, though they come to the same,
+    replaced: AtomicBool,
+    /// and the rows of its table may not be what they come to.
+    rows_differ: AtomicBool,
 }
 
 impl Partition {
@@ -47,6 +52,8 @@ impl Partition {
             shard,
             log: RwLock::new(log),
             waiters: Mutex::default(),
+            replaced: AtomicBool::new(false),
+            rows_differ: AtomicBool::new(false),
         }
     }
 
@@ -138,6 +145,27 @@ impl Partition {
                 },
             }
         }
+    }
+
+    /// Its records were replaced by those of a replica that had compacted them further.
+    pub fn was_replaced(&self) {
+        self.rows_differ.store(true, Ordering::Release);
+        self.replaced.store(true, Ordering::Release);
+    }
+
+    /// Whether its records were replaced since this was last asked.
+    pub fn take_replaced(&self) -> bool {
+        self.replaced.swap(false, Ordering::AcqRel)
+    }
+
+    /// Whether the rows of its table cannot tell which of its records are the latest.
+    pub fn rows_differ(&self) -> bool {
+        self.rows_differ.load(Ordering::Acquire)
+    }
+
+    /// The rows of its table are what its records come to, but for those that came since.
+    pub fn was_folded_again(&self) {
+        self.rows_differ.store(false, Ordering::Release);
     }
 
     /// Registers a reader that is told of every change of the log until `forget`.

@@ -218,12 +218,15 @@ impl PartitionLog {
 
     /// Has a segment take the place of the extents that hold the same batches: those below its end.
     ///
-    /// A segment that lies below log start by now is not taken; says whether it was.
+    /// A segment is not taken when it lies below log start by now, or its batches in segments, as after
+    /// [`PartitionLog::adopt`]; says whether it was.
     ///
     /// # Panics
     /// When an extent lies across the segment's end, or one that it does not hold lies before it.
     pub fn move_to(&mut self, segment: Segment) -> bool {
-        if segment.last_offset < self.log_start_offset {
+        let stored = self.segments.as_slice().last();
+        let is_stored = stored.is_some_and(|stored| stored.last_offset >= segment.base_offset);
+        if segment.last_offset < self.log_start_offset || is_stored {
             return false;
         }
         let first = self.extents.iter().next();
@@ -242,6 +245,38 @@ impl PartitionLog {
         );
         self.segments.push(segment);
         true
+    }
+
+    /// Takes over a peer's log as it stood at its end, but for where its batches lie. `brought` are segments of this
+    /// replica with the batches up to that end, and what it has in segments of its own before them stays.
+    ///
+    /// Changes nothing and answers `false` when that leaves a hole.
+    pub fn adopt(&mut self, theirs: &PartitionLog, brought: &[Segment]) -> bool {
+        let begin = brought
+            .first()
+            .map_or(theirs.next_offset, |first| first.base_offset);
+        let is_kept = |segment: &&Segment| {
+            segment.last_offset < begin && segment.last_offset >= theirs.log_start_offset
+        };
+        let kept = self.segments.iter().filter(is_kept).chain(brought);
+        let Some(segments) = Segments::restore(kept.copied().collect()) else {
+            return false;
+        };
+        let adopted = PartitionLog::restore(
+            theirs.log_start_offset,
+            theirs.next_offset,
+            theirs.epochs.clone(),
+            theirs.producers.clone(),
+            segments,
+            Extents::default(),
+        );
+        match adopted {
+            Some(adopted) => {
+                *self = adopted;
+                true
+            }
+            None => false,
+        }
     }
 
     /// Has segments that were rewritten take the place of those that they were made of; says whether they did.

@@ -14,6 +14,7 @@
 //!
 //! Left out: what entries mean, who may connect, and when files are retired.
 
+mod bring;
 pub mod crc;
 pub mod disk;
 mod env;
@@ -33,6 +34,7 @@ mod threads;
 mod transport;
 mod wal;
 
+pub use bring::Bring;
 pub use env::{Clock, Env, Fatal, Random};
 pub use ids::{Index, NodeId, Seat, ShardId, Term, WalPos};
 pub use node::{

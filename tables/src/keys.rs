@@ -24,6 +24,16 @@ pub fn table_range(kind: u8, table: TableId) -> ([u8; 9], [u8; 9]) {
     (table_prefix(kind, table), next)
 }
 
+/// The same of one bucket of a table.
+pub fn bucket_range(kind: u8, table: TableId, bucket: u32) -> (Vec<u8>, Vec<u8>) {
+    let key = |bucket: u32| [&table_prefix(kind, table)[..], &bucket.to_be_bytes()].concat();
+    let next = match bucket.checked_add(1) {
+        Some(next) => key(next),
+        None => table_range(kind, table).1.to_vec(),
+    };
+    (key(bucket), next)
+}
+
 pub(crate) fn table_prefix(kind: u8, table: TableId) -> [u8; 9] {
     let mut prefix = [0; 9];
     prefix[0] = kind;
@@ -34,6 +44,20 @@ pub(crate) fn table_prefix(kind: u8, table: TableId) -> [u8; 9] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_buckets_range_holds_its_keys_and_no_others() {
+        let table = TableId(7);
+        for bucket in [0, 255, u32::MAX] {
+            let (from, to) = bucket_range(row::KIND, table, bucket);
+            let of = |table: TableId, bucket: u32| row::prefix(table, bucket).to_vec();
+            let key = |prefix: Vec<u8>| [&prefix[..], b"key"].concat();
+            assert!(from <= of(table, bucket) && key(of(table, bucket)) < to);
+            assert!(bucket == 0 || key(of(table, bucket - 1)) < from);
+            assert!(bucket == u32::MAX || of(table, bucket + 1) >= to);
+            assert!(of(TableId(8), 0) >= to);
+        }
+    }
 
     #[test]
     fn a_tables_range_holds_its_keys_and_no_others() {

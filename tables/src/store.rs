@@ -8,6 +8,7 @@
 //! folded again. Both are said.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -98,8 +99,8 @@ impl Tables {
             opening: Mutex::new(()),
             damaged: AtomicBool::new(false),
         };
-        if tables.dir.join(DAMAGED).exists() {
-            tables.discard(&"a read found damage in them before the start")?;
+        if let Ok(why) = std::fs::read_to_string(tables.dir.join(DAMAGED)) {
+            tables.discard(&why)?;
         }
         if tables.dir.join("CURRENT").exists() {
             match tables.db_or_create() {
@@ -120,7 +121,7 @@ impl Tables {
         tracing::warn!(
             path = %path.display(),
             %why,
-            "the rows of tables are damaged; they are folded again from their logs"
+            "the rows of tables cannot be used; they are folded again from their logs"
         );
         std::fs::remove_dir_all(path).map_err(|source| StoreError::Discard {
             path: path.clone(),
@@ -141,7 +142,8 @@ impl Tables {
                 "the rows of tables are damaged, and what needs them fails; start weir again to have them folded again \
                  from their logs"
             );
-            if let Err(error) = std::fs::write(self.dir.join(DAMAGED), []) {
+            let why = "a read found damage in them before the start";
+            if let Err(error) = note_in(&self.dir, why) {
                 tracing::error!(%path, %error, "this cannot be noted there: remove the directory before the start");
             }
         }
@@ -237,6 +239,26 @@ impl Tables {
         Ok(())
     }
 
+    /// Drops every row of a bucket, which is folded from the start again.
+    pub fn drop_bucket(&self, table: TableId, bucket: u32) -> Result<(), StoreError> {
+        let Some(db) = self.db() else { return Ok(()) };
+        let mut batch = WriteBatch::default();
+        for kind in TABLE_KINDS {
+            let (from, to) = keys::bucket_range(kind, table, bucket);
+            batch.delete_range(from, to);
+        }
+        db.write_opt(batch, &unlogged())?;
+        Ok(())
+    }
+
+    /// Has the rows in `dir` thrown away at the next start, for this reason, if there are any. Durable when it returns.
+    pub fn discard_at_start(dir: &Path, why: &str) -> std::io::Result<()> {
+        match dir.exists() {
+            true => note_in(dir, why),
+            false => Ok(()),
+        }
+    }
+
     /// Drops what is left of tables that are not in `live`, and returns them.
     pub fn retain(&self, live: &BTreeSet<TableId>) -> Result<Vec<TableId>, StoreError> {
         let residue: Vec<TableId> = self
@@ -266,6 +288,14 @@ impl Tables {
         cursor.status()?;
         Ok(tables)
     }
+}
+
+/// Has the rows in `dir` thrown away at the next start.
+fn note_in(dir: &Path, why: &str) -> std::io::Result<()> {
+    let mut note = std::fs::File::create(dir.join(DAMAGED))?;
+    note.write_all(why.as_bytes())?;
+    note.sync_all()?;
+    std::fs::File::open(dir)?.sync_all()
 }
 
 fn unlogged() -> WriteOptions {

@@ -54,8 +54,9 @@ impl DevArgs {
     }
 }
 
-/// What a node logs unless it is told otherwise.
-pub const NODE_LOG: &str = "info,openraft=warn";
+/// What a node logs unless it is told otherwise. Openraft would warn of each message to a node that is away; that
+/// it is away is said once, by who connects.
+pub const NODE_LOG: &str = "info,openraft=error";
 
 /// How long a node runs.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -73,5 +73,6 @@ fn first_to_lead(broker: &Broker, shard: &ShardHost) -> Option<NodeId> {
         let followers = shard.raft().followers();
         followers.is_some_and(|followers| followers.in_sync.contains(&first))
     };
-    (first != shard.node_id() && broker.peers.is_connected(first) && in_sync()).then_some(first)
+    let stays = broker.peers.is_connected(first) && !broker.leaders.leaving().contains(&first);
+    (first != shard.node_id() && stays && in_sync()).then_some(first)
 }

@@ -1,25 +1,32 @@
-//! Elections without waiting, where a leader's connection broke: a process that was killed closes its connections at
-//! once, long before its followers would miss it.
+//! Elections without waiting, where a leader's connections broke: a process that was killed closes them at once, long
+//! before its followers would miss it.
 //!
-//! Raft decides: nobody votes against a leader that was heard of within `election_max`. So this node asks again and
-//! again, at uneven times, until somebody leads.
+//! A follower that alone has lost its leader must not take over, for the leader may be well. So it asks the other voters;
+//! when a majority has lost the leader's connection, one of them takes over as if the leader had asked it to. Raft
+//! decides all the same: this is about when an election begins, not about who may win it. Where there is no such
+//! majority, Raft's own timers have to find out.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use tokio_util::sync::CancellationToken;
 use weir_raft::NodeId;
 
+use super::message::{Answer, Question};
 use super::peers::Peers;
 use crate::random::Random;
 use crate::shard::host::ShardHost;
 use crate::shard::hosted::HostedShards;
 
-/// Longer than a leader is believed in without a word of it; after that Raft's own timers are enough.
-const ATTEMPTS: u32 = 20;
-const SHORTEST_PAUSE_MS: u64 = 30;
-const JITTER_MS: u64 = 60;
+/// How often a shard is looked at; after that Raft's own timers are enough.
+const ATTEMPTS: u32 = 10;
+/// The voters take their turns one after the other, so that they do not split the votes.
+const TURN: Duration = Duration::from_millis(80);
+const JITTER_MS: u64 = 20;
+/// How long another voter's word is waited for.
+const WORD: Duration = Duration::from_millis(200);
 
 /// Runs until the node stops, on a node that may have peers.
 pub async fn run(
@@ -42,34 +49,58 @@ pub async fn run(
         let now = peers.connected();
         let gone: BTreeSet<NodeId> = before.difference(&now).copied().collect();
         before = now;
-        if !gone.is_empty() {
-            tokio::spawn(stand(shards.clone(), peers.clone(), random.clone(), gone));
+        for shard in shards.all().iter() {
+            let leader = shard.leadership().leader;
+            if let Some(leader) = leader.filter(|leader| gone.contains(leader)) {
+                let (shard, peers, random) = (shard.clone(), peers.clone(), random.clone());
+                tokio::spawn(replace(shard, peers, random, leader));
+            }
         }
     }
 }
 
-async fn stand(
-    shards: Arc<HostedShards>,
-    peers: Peers,
-    random: Arc<dyn Random>,
-    gone: BTreeSet<NodeId>,
-) {
-    let is_orphan = |shard: &&Arc<ShardHost>| {
-        let leader = shard.leadership().leader;
-        leader.is_some_and(|leader| gone.contains(&leader) && !peers.is_connected(leader))
-    };
+/// Has somebody lead in the place of a leader that is gone.
+async fn replace(shard: Arc<ShardHost>, peers: Peers, random: Arc<dyn Random>, gone: NodeId) {
+    let mut pause = TURN * turn(&shard, gone);
     for _ in 0..ATTEMPTS {
-        let pause = SHORTEST_PAUSE_MS + random.next_u64() % JITTER_MS;
-        tokio::time::sleep(Duration::from_millis(pause)).await;
-        let all = shards.all();
-        let mut orphans = all.iter().filter(is_orphan).peekable();
-        if orphans.peek().is_none() {
+        let jitter = Duration::from_millis(random.next_u64() % JITTER_MS);
+        tokio::time::sleep(pause + jitter).await;
+        pause = 2 * TURN;
+        if shard.leadership().leader != Some(gone) || peers.is_connected(gone) {
             return;
         }
-        for shard in orphans {
-            if let Err(error) = shard.raft().stand().await {
-                tracing::debug!(shard = shard.id.0, %error, "this node cannot stand for election");
-            }
+        let stood = match is_gone_for_most(&shard, &peers, gone).await {
+            true => shard.raft().succeed().await,
+            false => shard.raft().stand().await,
+        };
+        if let Err(error) = stood {
+            tracing::debug!(shard = shard.id.0, %error, "this node cannot stand for election");
         }
     }
+}
+
+/// Which voter's turn it is first differs from shard to shard, so that one node does not get all that another one led.
+fn turn(shard: &ShardHost, gone: NodeId) -> u32 {
+    let voters = shard.raft().members().voters;
+    let left: Vec<NodeId> = voters.into_iter().filter(|node| *node != gone).collect();
+    let place = left.iter().position(|node| *node == shard.node_id());
+    let turn = (place.unwrap_or(0) as u64 + shard.id.0) % left.len().max(1) as u64;
+    u32::try_from(turn).expect("there are few voters")
+}
+
+/// Whether a majority of the shard's voters, this node among them, has no connection to the node.
+async fn is_gone_for_most(shard: &ShardHost, peers: &Peers, node: NodeId) -> bool {
+    let voters = shard.raft().members().voters;
+    if !voters.contains(&shard.node_id()) {
+        return false;
+    }
+    let others = voters.iter().copied();
+    let others = others.filter(|other| *other != node && *other != shard.node_id());
+    let words = others.map(|other| async move {
+        let question = Question::Reaches { node: node.0 };
+        let asked = tokio::time::timeout(WORD, peers.look(other, &question)).await;
+        matches!(asked, Ok(Ok(Answer::Reaches(false))))
+    });
+    let agree = join_all(words).await.into_iter().filter(|gone| *gone);
+    agree.count() + 1 > voters.len() / 2
 }

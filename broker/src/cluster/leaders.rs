@@ -38,6 +38,8 @@ pub struct Led {
 #[derive(Default)]
 pub struct Leaders {
     known: RwLock<BTreeMap<u64, Led>>,
+    /// Nodes that have said that they are about to stop, while they are connected.
+    leaving: RwLock<BTreeSet<NodeId>>,
 }
 
 impl Leaders {
@@ -54,6 +56,15 @@ impl Leaders {
                 known.insert(led.shard, led);
             }
         }
+    }
+
+    /// Nodes that are about to stop.
+    pub fn leaving(&self) -> BTreeSet<NodeId> {
+        self.leaving.read().clone()
+    }
+
+    pub fn leaves(&self, node: NodeId) {
+        self.leaving.write().insert(node);
     }
 
     /// What no member of a shard lacks. Those that are away replay the log when they come back, so it is kept for
@@ -89,6 +100,7 @@ impl Leaders {
             let others = connected.has_changed().unwrap_or(false);
             if led != told || others || looks % REPEAT == 0 {
                 let now: Vec<NodeId> = connected.borrow_and_update().keys().copied().collect();
+                self.leaving.write().retain(|node| now.contains(node));
                 self.hear(led.clone());
                 tell(&peers, &now, &led);
                 told = led;

@@ -31,8 +31,14 @@ pub enum Question {
     ReadIndex { shard: u64 },
     /// This is what I lead.
     Led(Vec<Led>),
+    /// I am about to stop: hand me nothing.
+    Leaving,
+    /// Are you connected to this Raft node?
+    Reaches { node: u64 },
     /// Tell me when your partitions of the topic are attached.
     Attached { topic: Uuid },
+    /// Send me records of a partition.
+    Records(RecordsQuestion),
     /// Answer this request, whose body is the body.
     Http(HttpRequest),
 }
@@ -49,14 +55,39 @@ pub enum Answer {
         rejected: Option<String>,
     },
     Index(u64),
+    Reaches(bool),
     /// Not done: another node leads.
     NotLeader,
     /// Perhaps done.
     Unknown,
     /// Not done, for this reason.
     Refused(String),
+    /// Whole batches, which are the body.
+    Records(RecordsAnswer),
     /// The response, whose body is the body.
     Http(HttpResponse),
+}
+
+/// Committed records of a partition, from the batch that holds `from` on, below `upto`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordsQuestion {
+    pub topic: Uuid,
+    pub index: i32,
+    pub from: i64,
+    /// Exclusive; where a batch ends.
+    pub upto: i64,
+    pub max_bytes: u32,
+}
+
+/// What is to be known of the records.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordsAnswer {
+    /// The first offset that the partition has. There are no records where an earlier one was asked for.
+    pub log_start: i64,
+    /// What lies below this offset is compacted,
+    pub compacted_end: i64,
+    /// and a number that is another one once it is compacted further.
+    pub compacted_mark: u64,
 }
 
 /// Which of a node's HTTP surfaces.

@@ -10,8 +10,10 @@
 //! Left out: the bytes between nodes (`weir_raft`'s transport), and Raft itself.
 
 pub mod balance;
+pub mod bring;
 pub mod failover;
 pub mod founding;
+pub mod handover;
 pub mod leaders;
 pub mod log;
 pub mod members;

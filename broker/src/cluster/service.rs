@@ -8,15 +8,17 @@ use futures::future::BoxFuture;
 use uuid::Uuid;
 use weir_raft::{Caller, NodeId};
 
+use super::bring;
 use super::founding::Formation;
 use super::leaders::Leaders;
 use super::log::answer_commit;
-use super::message::{self, Answer, Question};
+use super::message::{self, Answer, Question, RecordsAnswer, RecordsQuestion};
 use super::peers::Peers;
 use crate::broker::Broker;
 use crate::http::forward;
 use crate::meta::decide::cluster::register;
 use crate::meta::{ChangeError, Meta, NodeInfo};
+use crate::shard::entry::PartitionId;
 use crate::shard::hosted::HostedShards;
 use crate::shard::hosting::METADATA;
 
@@ -63,7 +65,7 @@ impl Service {
         assert!(self.surfaces.set(surfaces).is_ok(), "they are made once");
     }
 
-    async fn answer(&self, question: Question, body: Bytes) -> (Answer, Bytes) {
+    async fn answer(&self, caller: Caller, question: Question, body: Bytes) -> (Answer, Bytes) {
         let answer = match question {
             Question::Introduce => Answer::Introduction(self.formation.introduction()),
             Question::Promise(founding) => match self.formation.promise(&founding).await {
@@ -80,7 +82,16 @@ impl Service {
                 self.leaders.hear(said);
                 Answer::Done
             }
+            Question::Leaving => {
+                self.leaders.leaves(caller.node);
+                Answer::Done
+            }
+            Question::Reaches { node } => Answer::Reaches(self.peers.is_connected(NodeId(node))),
             Question::Attached { topic } => self.attached(topic).await,
+            Question::Records(question) => match self.records(question).await {
+                Ok((answer, records)) => return (Answer::Records(answer), records),
+                Err(reason) => Answer::Refused(reason),
+            },
             Question::Http(request) => match self.surfaces.get() {
                 Some(surfaces) => match surfaces.answer(request, body).await {
                     Ok((response, body)) => return (Answer::Http(response), body),
@@ -117,6 +128,21 @@ impl Service {
         }
     }
 
+    async fn records(&self, question: RecordsQuestion) -> Result<(RecordsAnswer, Bytes), String> {
+        let broker = self.broker.get();
+        let broker = broker.ok_or("the node that was asked is starting itself")?;
+        let id = PartitionId {
+            topic: question.topic,
+            index: question.index,
+        };
+        let partition = broker.partitions.get(id);
+        let partition = partition.ok_or("the partition is not there any more")?;
+        let blocks = broker.blocks.clone();
+        let read = move || bring::records(&partition, &*blocks, &question);
+        let read = tokio::task::spawn_blocking(read).await;
+        read.map_err(|error| error.to_string())?
+    }
+
     async fn attached(&self, topic: Uuid) -> Answer {
         let Some(broker) = self.broker.get() else {
             return Answer::NotLeader;
@@ -134,15 +160,11 @@ impl Service {
 pub struct Answering(pub Arc<Service>);
 
 impl weir_raft::Service for Answering {
-    fn answer(
-        &self,
-        _caller: Caller,
-        question: Bytes,
-    ) -> BoxFuture<'static, Result<Bytes, String>> {
+    fn answer(&self, caller: Caller, question: Bytes) -> BoxFuture<'static, Result<Bytes, String>> {
         let service = self.0.clone();
         Box::pin(async move {
             let (question, body) = message::decode(question)?;
-            let (answer, body) = service.answer(question, body).await;
+            let (answer, body) = service.answer(caller, question, body).await;
             Ok(message::encode(&answer, &body))
         })
     }

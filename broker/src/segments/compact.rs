@@ -204,6 +204,9 @@ impl Compact {
         let mut dirty = self.is_dirty(&view, &segments, &found, now_ms)?;
         let mut table = None;
         if view.topic.table.is_some() {
+            if partition.rows_differ() {
+                return None;
+            }
             let here = self.parts.tables.get(partition.id.topic)?;
             if dirty {
                 found = dirtiness(flushed(&here, partition.id, segments[found.cleanable - 1])?);

@@ -1,6 +1,6 @@
 //! The directory of segment files, `<number>.seg`. A file gets its name when it is whole and synced.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,22 +32,38 @@ pub struct SegmentFiles {
 /// What is known of the files without looking at the disk.
 #[derive(Default)]
 struct Known {
-    /// Those whose writers have not named their segments yet.
-    held: HashSet<u64>,
+    /// Those that somebody keeps though no partition may name them, and how many do.
+    held: HashMap<u64, u32>,
     /// Bytes of those that have their name, by number.
     sizes: BTreeMap<u64, u64>,
 }
 
-/// Keeps a file that no partition names yet from being taken for a leftover.
+/// Keeps a file that no partition names, not yet or no longer, from being taken for a leftover.
 #[must_use = "name the file's segments before this is dropped"]
 pub struct Unnamed {
     number: u64,
     known: Arc<Mutex<Known>>,
 }
 
+impl Unnamed {
+    fn new(number: u64, known: &Arc<Mutex<Known>>) -> Unnamed {
+        *known.lock().held.entry(number).or_default() += 1;
+        Unnamed {
+            number,
+            known: known.clone(),
+        }
+    }
+}
+
 impl Drop for Unnamed {
     fn drop(&mut self) {
-        self.known.lock().held.remove(&self.number);
+        let mut known = self.known.lock();
+        if let Some(holders) = known.held.get_mut(&self.number) {
+            *holders -= 1;
+            if *holders == 0 {
+                known.held.remove(&self.number);
+            }
+        }
     }
 }
 
@@ -86,11 +102,7 @@ impl SegmentFiles {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let path = self.path(number);
         let tmp = path.with_extension("tmp");
-        self.known.lock().held.insert(number);
-        let unnamed = Unnamed {
-            number,
-            known: self.known.clone(),
-        };
+        let unnamed = Unnamed::new(number, &self.known);
         let mut writer = FileWriter {
             number,
             unnamed: Some(unnamed),
@@ -144,6 +156,11 @@ impl SegmentFiles {
         self.next.fetch_max(number + 1, Ordering::Relaxed);
     }
 
+    /// Keeps a file that a partition names now, also when none does any longer.
+    pub fn hold(&self, number: u64) -> Unnamed {
+        Unnamed::new(number, &self.known)
+    }
+
     /// The numbers of the files that are there and not being made: who is to name them has done so. Blocks.
     pub fn settled(&self) -> io::Result<Vec<u64>> {
         // In this order: what is listed and no longer held was named before.
@@ -151,7 +168,7 @@ impl SegmentFiles {
         let known = self.known.lock();
         let numbers = paths.iter().filter_map(|path| number(path));
         Ok(numbers
-            .filter(|number| !known.held.contains(number))
+            .filter(|number| !known.held.contains_key(number))
             .collect())
     }
 
@@ -160,9 +177,12 @@ impl SegmentFiles {
         self.disk.open(&self.path(number))?.size()
     }
 
-    /// Deletes files. Blocks.
+    /// Deletes files, but for those that somebody keeps by now. Blocks.
     pub fn remove(&self, numbers: &[u64]) -> io::Result<()> {
         for number in numbers {
+            if self.known.lock().held.contains_key(number) {
+                continue;
+            }
             self.disk.remove(&self.path(*number))?;
             self.known.lock().sizes.remove(number);
         }
@@ -320,6 +340,22 @@ mod tests {
             let error = files.read(number, 0, 1).expect_err("gone");
             assert_eq!(error.kind(), io::ErrorKind::NotFound);
         }
+    }
+
+    #[test]
+    fn a_file_that_somebody_keeps_is_not_removed() {
+        let disk = MemDisk::new();
+        let files = open(&disk);
+        drop(written(&files, b"kept").finish().expect("finished"));
+        let (one, other) = (files.hold(1), files.hold(1));
+        drop(one);
+        assert!(files.settled().expect("listed").is_empty());
+        files.remove(&[1]).expect("nothing to do");
+        files.check(1).expect("still there");
+        drop(other);
+        assert_eq!(files.settled().expect("listed"), [1]);
+        files.remove(&[1]).expect("removed");
+        assert!(files.check(1).is_err());
     }
 
     #[test]

@@ -14,8 +14,9 @@ mod time;
 
 pub use blocks::Blocks;
 pub use compact::{Compact, CompactParts};
-pub use files::{FileWriter, SegmentFiles};
+pub use files::{FileWriter, SegmentFiles, Unnamed};
 pub use retention::Retention;
+pub use retire::owner;
 pub use retire::{HeldByAll, Retire, RetireParts, wait_below_bytes};
 pub use time::BelievedTime;
 

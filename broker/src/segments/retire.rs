@@ -410,7 +410,8 @@ impl Retire {
     }
 }
 
-pub(super) fn owner(id: PartitionId) -> Owner {
+/// Names a partition as the owner of a segment.
+pub fn owner(id: PartitionId) -> Owner {
     let mut owner = [0; OWNER_LEN];
     owner[..16].copy_from_slice(id.topic.as_bytes());
     owner[16..].copy_from_slice(&id.index.to_le_bytes());

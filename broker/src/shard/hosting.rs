@@ -62,7 +62,7 @@ impl Hosting {
             if self.shards.get(id).is_some() {
                 continue;
             }
-            let founding = match info.founders == [self.data.raft.id().0] {
+            let founding = match is_alone(&info, self.broker_id, self.data.raft.id()) {
                 true => Founding::Alone,
                 false => Founding::Later,
             };
@@ -100,6 +100,14 @@ impl Hosting {
         };
         self.shards.add(shard.clone());
         Ok(shard)
+    }
+}
+
+/// Whether this node is a shard's only founder. Metadata of before there were clusters names none.
+fn is_alone(info: &ShardInfo, broker_id: i32, node: NodeId) -> bool {
+    match info.founders.as_slice() {
+        [] => info.replicas == [broker_id],
+        founders => founders == [node.0],
     }
 }
 

@@ -11,9 +11,10 @@ use smallvec::SmallVec;
 use weir_log::{BatchHeader, BlockReader, Extent, Misfit, PartitionLog, Pos, ReadRequest};
 use weir_raft::{Committed, Index, Outcome, StateMachine};
 
+use super::arrivals::{Arrivals, Arrived};
 use super::entry::{AppendItem, AttachItem, Body, Entry, HEADER_LEN, PartitionId, Role, TrimItem};
 use super::host::{Partitions, ShardHost};
-use super::snapshot;
+use super::snapshot::{self, RestoredPartition};
 use crate::meta::MetaFold;
 use crate::partition::Partition;
 
@@ -53,6 +54,8 @@ pub struct Machine {
     folds: Folds,
     /// Reads records back where a restored partition is folded again.
     blocks: Arc<dyn BlockReader + Send + Sync>,
+    /// What was brought here for snapshots of peers.
+    arrivals: Arc<Arrivals>,
     /// The greatest time of any entry so far; expiry goes by it.
     time_ms: i64,
     /// Partitions whose readers are woken after this run of applies.
@@ -66,12 +69,14 @@ impl Machine {
         partitions: Arc<Partitions>,
         folds: Folds,
         blocks: Arc<dyn BlockReader + Send + Sync>,
+        arrivals: Arc<Arrivals>,
     ) -> Machine {
         Machine {
             shard,
             partitions,
             folds,
             blocks,
+            arrivals,
             time_ms: 0,
             touched: Vec::new(),
             membership_changed: false,
@@ -243,6 +248,56 @@ impl Machine {
         }
     }
 
+    /// Makes the partitions those of a snapshot that was made here.
+    fn restore_partitions(&mut self, stored: Vec<RestoredPartition>) -> Result<(), String> {
+        let here = self.partitions.of_shard(&self.shard);
+        self.detach(here.iter().map(|partition| partition.id).collect());
+        for item in stored {
+            let (id, base) = (item.id, item.epoch_base);
+            let partition = Partition::new(id, base, item.role, self.shard.clone(), item.log);
+            self.fold_again(&partition)?;
+            self.partitions.insert(Arc::new(partition));
+        }
+        Ok(())
+    }
+
+    /// Makes the partitions those of a peer's snapshot, whose records lie where `arrived` says. A partition that is here
+    /// stays the same for those who wait for it.
+    fn take_over(
+        &mut self,
+        theirs: Vec<RestoredPartition>,
+        mut arrived: Arrived,
+    ) -> Result<(), String> {
+        let here = self.partitions.of_shard(&self.shard);
+        let gone = here.iter().map(|partition| partition.id);
+        let gone = gone.filter(|id| theirs.iter().all(|item| item.id != *id));
+        self.detach(gone.collect());
+        self.attach(theirs.iter().map(RestoredPartition::attached).collect());
+        for item in theirs {
+            let id = item.id;
+            let partition = self.partitions.get(id).expect("just attached");
+            let brought = arrived.partitions.remove(&id).unwrap_or_default();
+            let adopted = partition.change(|log| {
+                *log = PartitionLog::new();
+                log.adopt(&item.log, &brought.segments)
+            });
+            if !adopted {
+                let (topic, index) = (id.topic, id.index);
+                return Err(format!("what was brought of {topic}-{index} has a hole"));
+            }
+            self.shard.forget_tail(&partition);
+            if brought.whole {
+                partition.was_replaced();
+            }
+            if let Some(fold) = self.folds.of(partition.role) {
+                fold.detach(id);
+            }
+            self.fold_again(&partition)?;
+            self.touched.push(partition);
+        }
+        Ok(())
+    }
+
     fn command(&mut self, committed: &Committed) -> Outcome {
         let Some(metadata) = &self.folds.metadata else {
             return Outcome::Rejected("a metadata command in a data shard".into());
@@ -303,25 +358,13 @@ impl StateMachine for Machine {
     /// Folds of records (offsets, schemas) are not in a snapshot: they are folded again from their
     /// partitions' records, which compaction keeps the last of.
     fn restore(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let (arrived, bytes) = self.arrivals.take(bytes)?;
         let restored = snapshot::decode(bytes)?;
         self.time_ms = restored.time_ms;
         self.shard.saw_time(restored.time_ms);
-        for partition in self.partitions.of_shard(&self.shard) {
-            self.partitions.remove(partition.id);
-            if let Some(fold) = self.folds.of(partition.role) {
-                fold.detach(partition.id);
-            }
-        }
-        for item in restored.partitions {
-            let partition = Partition::new(
-                item.id,
-                item.epoch_base,
-                item.role,
-                self.shard.clone(),
-                item.log,
-            );
-            self.fold_again(&partition)?;
-            self.partitions.insert(Arc::new(partition));
+        match arrived {
+            None => self.restore_partitions(restored.partitions)?,
+            Some(arrived) => self.take_over(restored.partitions, arrived)?,
         }
         if let Some(metadata) = &self.folds.metadata {
             metadata.restore(&restored.metadata)?;

@@ -1,5 +1,6 @@
 //! Shards: Raft groups that carry many partitions each, as the broker hosts them.
 
+pub mod arrivals;
 pub mod entry;
 pub mod host;
 pub mod hosted;

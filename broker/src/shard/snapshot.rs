@@ -15,7 +15,7 @@ use bytes::{Buf, BufMut};
 use uuid::Uuid;
 use weir_log::PartitionLog;
 
-use super::entry::{PartitionId, Role};
+use super::entry::{AttachItem, PartitionId, Role};
 use crate::meta::MetaFold;
 use crate::partition::Partition;
 
@@ -34,6 +34,17 @@ pub struct RestoredPartition {
     pub epoch_base: i32,
     pub role: Role,
     pub log: PartitionLog,
+}
+
+impl RestoredPartition {
+    /// As an entry attaches it.
+    pub fn attached(&self) -> AttachItem {
+        AttachItem {
+            partition: self.id,
+            epoch_base: self.epoch_base,
+            role: self.role,
+        }
+    }
 }
 
 pub fn encode(time_ms: i64, partitions: &[Arc<Partition>], metadata: Option<&MetaFold>) -> Vec<u8> {

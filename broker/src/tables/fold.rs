@@ -36,6 +36,15 @@ pub trait FoldSource: Send + Sync + 'static {
     /// End of what is committed and stable, exclusive; `None` while this node has no such partition.
     fn high_watermark(&self, topic_id: Uuid, partition: u32) -> Option<i64>;
 
+    /// Whether the partition's records were replaced, since this was last asked, by those of a replica that had
+    /// compacted them further: rows may be there whose tombstones are not.
+    fn take_replaced(&self, _topic_id: Uuid, _partition: u32) -> bool {
+        false
+    }
+
+    /// The rows are again what the records come to, on disk, too.
+    fn folded_again(&self, _topic_id: Uuid, _partition: u32) {}
+
     /// Whole batches from the one that contains `from` on; at least one where there is one, and none from
     /// the high watermark on. Blocks.
     fn read(
@@ -74,13 +83,15 @@ struct Shared {
 struct Bucket {
     table: Arc<Table>,
     bucket: u32,
-    /// The next offset to fold. Only grows.
+    /// The next offset to fold. Only grows, unless all is folded again.
     applied: AtomicI64,
     /// Who waits for which applied offset.
     waiters: Mutex<Vec<(i64, oneshot::Sender<()>)>>,
     sightings: Mutex<Sightings>,
     /// Why the last fold failed.
     fault: Mutex<Option<String>>,
+    /// It is folded from the start again.
+    again: AtomicBool,
 }
 
 /// How far a bucket's rows are behind its log.
@@ -126,6 +137,7 @@ impl Folder {
             waiters: Mutex::default(),
             sightings: Mutex::default(),
             fault: Mutex::default(),
+            again: AtomicBool::new(false),
         };
         self.shared
             .buckets
@@ -305,12 +317,23 @@ impl Shared {
 
     /// Folds one helping of a bucket.
     fn fold(&self, bucket: &Bucket) -> Result<Turn, Fault> {
+        let topic = bucket.table.def().topic_id;
+        if self.source.take_replaced(topic, bucket.bucket) {
+            let table = bucket.table.def().table_id;
+            self.tables.drop_bucket(table, bucket.bucket)?;
+            bucket.applied.store(0, Ordering::SeqCst);
+            bucket.again.store(true, Ordering::SeqCst);
+        }
         let behind = self.behind(bucket).unwrap_or(0);
         let from = bucket.applied.load(Ordering::SeqCst);
         let mut sightings = bucket.sightings.lock();
         sightings.note(from + behind, from, Instant::now());
         drop(sightings);
         if behind <= 0 {
+            if bucket.again.swap(false, Ordering::SeqCst) {
+                self.tables.flush()?;
+                self.source.folded_again(topic, bucket.bucket);
+            }
             return Ok(Turn::CaughtUp);
         }
         let batches =
@@ -352,6 +375,8 @@ enum Fault {
     Read(#[from] io::Error),
     #[error(transparent)]
     Fold(#[from] FoldError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
     #[error("nothing was read at offset {from}, though more is committed")]
     Nothing { from: i64 },
 }

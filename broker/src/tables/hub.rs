@@ -4,7 +4,7 @@
 //! and when a request names a table that is not here yet.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -87,6 +87,11 @@ impl TableHere {
             stores: self.stores.clone(),
         })
     }
+}
+
+/// Where the rows of a shard's tables are.
+pub fn shard_dir(tables: &Path, shard: u64) -> PathBuf {
+    tables.join(format!("shard-{shard}"))
 }
 
 /// Why a topic that is a table is not one here yet.
@@ -255,7 +260,7 @@ impl TableHub {
     }
 
     fn shard_dir(&self, shard: u64) -> PathBuf {
-        self.dir.join(format!("shard-{shard}"))
+        shard_dir(&self.dir, shard)
     }
 
     /// The table of a topic, where it is here.

@@ -33,6 +33,17 @@ impl FoldSource for PartitionSource {
         Some(self.find(topic_id, partition)?.high_watermark())
     }
 
+    fn take_replaced(&self, topic_id: Uuid, partition: u32) -> bool {
+        let found = self.find(topic_id, partition);
+        found.is_some_and(|partition| partition.take_replaced())
+    }
+
+    fn folded_again(&self, topic_id: Uuid, partition: u32) {
+        if let Some(partition) = self.find(topic_id, partition) {
+            partition.was_folded_again();
+        }
+    }
+
     fn read(
         &self,
         topic_id: Uuid,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use compat_tests::clock;
 use compat_tests::cluster::{Cluster, ask};
 use compat_tests::differential::build;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
@@ -87,8 +88,10 @@ fn write_and_read(bootstrap: &str, topic: &str, written_before: usize) {
     consumer.subscribe(&[topic]).expect("subscribed");
     let mut seen = BTreeSet::new();
     while seen.len() < 60 * (written_before + 1) {
-        let message = consumer.poll(Duration::from_secs(20)).expect("in time");
-        let message = message.expect("no error");
+        // A rebalance ends a poll early.
+        let polled = || consumer.poll(Duration::from_secs(1));
+        let polled = clock::wait_for(Duration::from_secs(20), Duration::ZERO, polled);
+        let message = polled.expect("in time").expect("no error");
         let payload = message.payload_view::<str>().expect("a payload");
         assert!(seen.insert(payload.expect("text").to_owned()), "read twice");
     }

@@ -1,5 +1,5 @@
-//! kill -9 of one of three nodes under an idempotent producer and a group: writes go on soon, nothing that was
-//! acknowledged is lost or doubled, and the killed node catches up.
+//! One of three nodes is killed, hangs, or is restarted under an idempotent producer and a group: writes go on soon,
+//! nothing that was acknowledged is lost or doubled, and the node catches up.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use compat_tests::clock;
 use compat_tests::cluster::Cluster;
+use compat_tests::weir::Weir;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::{ClientContext, util::Timeout};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::kafka::{create, partitions};
 
@@ -67,6 +69,8 @@ fn write(config: ClientConfig, acks: Acks, done: &AtomicBool) -> u64 {
             .set("enable.idempotence", "true")
             .set("linger.ms", "2")
             .set("retry.backoff.ms", "50")
+            // A request to a node that hangs is given up then.
+            .set("socket.timeout.ms", "1000")
             .set("message.timeout.ms", "60000");
         config.create_with_context(acks).expect("a producer")
     };
@@ -102,9 +106,10 @@ fn read(config: &mut ClientConfig) -> BTreeMap<(i32, i64), u64> {
         assignment
             .add_partition_offset(TOPIC, partition, Offset::Beginning)
             .expect("a partition");
-        let (low, high) = consumer
-            .fetch_watermarks(TOPIC, partition, patience)
-            .expect("watermarks");
+        // The client asks once only, and perhaps who led a moment ago.
+        let asked = || consumer.fetch_watermarks(TOPIC, partition, patience).ok();
+        let found = clock::wait_for(patience, Duration::from_millis(100), asked);
+        let (low, high) = found.expect("watermarks");
         assert_eq!(low, 0);
         left.insert(partition, high);
     }
@@ -149,8 +154,45 @@ fn pauses(acks: &Acks, from_ms: i64, to_ms: i64) -> Vec<i64> {
     pauses
 }
 
-#[test]
-fn killing_a_node_loses_and_doubles_nothing_and_writes_go_on() {
+/// What happens to a node, and how it comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    /// kill -9.
+    Killed,
+    /// SIGSTOP, then SIGCONT: its connections stay.
+    Stopped,
+    /// A clean stop.
+    Restarted,
+}
+
+impl Fault {
+    fn begin(self, cluster: &mut Cluster, victim: usize) {
+        let node = &mut cluster.nodes[victim];
+        match self {
+            Fault::Killed => node.kill().expect("killed"),
+            Fault::Stopped => send(node, Signal::STOP),
+            Fault::Restarted => node.stop().expect("stopped"),
+        }
+    }
+
+    fn end(self, cluster: &mut Cluster, victim: usize) {
+        let node = &mut cluster.nodes[victim];
+        match self {
+            Fault::Killed | Fault::Restarted => node.launch().expect("it comes back"),
+            Fault::Stopped => send(node, Signal::CONT),
+        }
+    }
+}
+
+fn send(node: &Weir, signal: Signal) {
+    let pid = node.pid().and_then(|pid| i32::try_from(pid).ok());
+    let pid = pid.and_then(Pid::from_raw).expect("it runs");
+    kill_process(pid, signal).expect("signalled");
+}
+
+/// Has one node after the other suffer while an idempotent producer writes: nothing is lost, doubled or out of order.
+/// Answers the longest pause of any partition, in ms, for each time.
+fn suffer(fault: Fault) -> Vec<i64> {
     let mut cluster = Cluster::start(3).expect("three nodes start");
     assert_eq!(create(cluster.nodes[0].kafka, TOPIC, PARTITIONS, 3), 0);
     let config = client(&cluster);
@@ -172,10 +214,10 @@ fn killing_a_node_loses_and_doubles_nothing_and_writes_go_on() {
         };
         cluster.eventually("all replicas in sync", in_sync);
         clock::pause(Duration::from_secs(1));
-        let killed_at = clock::now_ms();
-        cluster.nodes[victim].kill().expect("killed");
+        let began_at = clock::now_ms();
+        fault.begin(&mut cluster, victim);
         clock::pause(Duration::from_secs(4));
-        let of_partitions = pauses(&acks, killed_at, clock::now_ms());
+        let of_partitions = pauses(&acks, began_at, clock::now_ms());
         assert_eq!(
             of_partitions.len(),
             PARTITIONS as usize,
@@ -184,15 +226,18 @@ fn killing_a_node_loses_and_doubles_nothing_and_writes_go_on() {
             cluster.outputs()
         );
         longest.push(*of_partitions.last().expect("some"));
-        cluster.nodes[victim].launch().expect("it comes back");
+        fault.end(&mut cluster, victim);
     }
     done.store(true, Ordering::Release);
     let sent = writer.join().expect("the writer ends");
     longest.sort();
-    println!("longest pauses of a partition in ms, by kill: {longest:?}");
-    let most = Duration::from_millis(*longest.last().expect("some") as u64);
-    assert!(most < LONGEST_PAUSE, "{longest:?}");
+    println!("{fault:?}: longest pauses of a partition in ms: {longest:?}");
+    check(&config, &acks, sent);
+    longest
+}
 
+/// What is stored is what was acknowledged, once each, and in order.
+fn check(config: &ClientConfig, acks: &Acks, sent: u64) {
     let stored = read(&mut config.clone());
     let acks = acks.0.lock().expect("no panic");
     assert_eq!(acks.len() as u64, sent);
@@ -208,6 +253,27 @@ fn killing_a_node_loses_and_doubles_nothing_and_writes_go_on() {
             "order of {number}"
         );
     }
+}
+
+fn assert_short(longest: &[i64]) {
+    let most = *longest.last().expect("some");
+    assert!(most < LONGEST_PAUSE.as_millis() as i64, "{longest:?}");
+}
+
+#[test]
+fn killing_a_node_loses_and_doubles_nothing_and_writes_go_on() {
+    assert_short(&suffer(Fault::Killed));
+}
+
+#[test]
+fn a_node_that_hangs_loses_and_doubles_nothing_and_writes_go_on() {
+    assert_short(&suffer(Fault::Stopped));
+}
+
+/// A node that is stopped cleanly hands over first, so that no election is waited for.
+#[test]
+fn a_rolling_restart_is_hardly_noticed() {
+    assert_short(&suffer(Fault::Restarted));
 }
 
 /// C1: what a group has committed is there on whichever node coordinates it next.

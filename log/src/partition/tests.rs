@@ -173,3 +173,64 @@ fn a_stored_epoch_that_starts_past_the_end_is_refused() {
     assert!(restored(5).is_some());
     assert!(restored(6).is_none());
 }
+
+fn segment(base_offset: Offset, last_offset: Offset, file: u64) -> Segment {
+    Segment {
+        base_offset,
+        last_offset,
+        max_timestamp: 0,
+        file,
+        at: 32,
+        bytes: 100,
+        blocks: 1,
+        index_crc: 0,
+        state: Default::default(),
+    }
+}
+
+#[test]
+fn a_replica_that_was_away_takes_over_its_peers_log_with_segments_of_its_own() {
+    let mut peer = PartitionLog::new();
+    for base in (0..100).step_by(10) {
+        append(&mut peer, &[batch(base, 10, 0, 1)]).unwrap();
+    }
+    append(&mut peer, &[produced(100, 7)]).unwrap();
+    peer.trim(15);
+    let mut log = PartitionLog::new();
+    append(&mut log, &[batch(0, 10, 0, 1)]).unwrap();
+    assert!(log.move_to(segment(0, 9, 1)));
+    append(&mut log, &[batch(10, 10, 0, 1)]).unwrap();
+    assert!(log.move_to(segment(10, 19, 2)));
+    append(&mut log, &[batch(20, 10, 0, 1)]).unwrap();
+    let before = log.clone();
+
+    for hole in [&[segment(20, 99, 3)][..], &[segment(30, 100, 3)], &[]] {
+        assert!(!log.adopt(&peer, hole), "{hole:?} leaves a hole");
+        assert_eq!(log, before);
+    }
+    assert!(log.adopt(&peer, &[segment(20, 49, 3), segment(50, 100, 4)]));
+    assert!(log.validate());
+    assert_eq!((log.log_start_offset(), log.next_offset()), (15, 101));
+    let files = log.segments().iter().map(|segment| segment.file);
+    assert_eq!(files.collect::<Vec<_>>(), [2, 3, 4]);
+    assert!(log.extents().is_empty());
+    assert_eq!(log.producers(), peer.producers());
+    // What was on its way into a segment when the log changed is there already.
+    assert!(!log.move_to(segment(20, 29, 5)));
+    append(&mut log, &[produced(101, 8)]).expect("it goes on where the peer's goes on");
+}
+
+#[test]
+fn a_replica_may_take_over_everything() {
+    let mut peer = PartitionLog::new();
+    append(&mut peer, &[batch(0, 100, 0, 3)]).unwrap();
+    let mut log = PartitionLog::new();
+    append(&mut log, &[batch(0, 10, 0, 1)]).unwrap();
+    assert!(log.move_to(segment(0, 9, 1)));
+    assert!(log.adopt(&peer, &[segment(0, 99, 2)]));
+    assert_eq!(log.segments().as_slice(), [segment(0, 99, 2)]);
+    let empty = PartitionLog::starting_at(200);
+    assert!(log.adopt(&empty, &[]));
+    assert_eq!((log.log_start_offset(), log.next_offset()), (200, 200));
+    assert!(log.segments().is_empty());
+}

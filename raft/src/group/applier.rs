@@ -155,7 +155,8 @@ impl RaftStateMachine<TypeConfig> for Applier {
         if stored.is_none_or(|stored| stored.meta != *meta) {
             let installed = Snapshot {
                 meta: meta.clone(),
-                snapshot,
+                // A leader's names what lies at the leader, and the state as it is now what lies here.
+                snapshot: self.machine.get_mut().snapshot().into(),
             };
             self.group.store(&self.snapshots, installed).await?;
         }

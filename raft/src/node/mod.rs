@@ -9,13 +9,14 @@ use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::join_all;
 use parking_lot::Mutex;
 
+use crate::bring::Bring;
 use crate::env::Env;
 use crate::group::{Group, LogState};
 use crate::ids::{NodeId, ShardId, WalPos};
@@ -46,7 +47,7 @@ pub struct NodeConfig {
     pub wal: WalConfig,
     pub timing: Timing,
     /// Whether a leader's snapshot is whole by itself, so that a follower can take it. Where state lies in
-    /// files beside it, it is not.
+    /// files beside it, it is not, and a follower takes it only by [`Node::bring_with`].
     pub takes_snapshots: bool,
 }
 
@@ -109,6 +110,8 @@ pub enum ServeError {
     NoSuchShard(ShardId),
     #[error("the replica of shard {0} here cannot take a snapshot")]
     NoSnapshots(ShardId),
+    #[error("the snapshot of shard {shard} is not whole here yet: {reason}")]
+    NotWhole { shard: ShardId, reason: String },
     #[error("the replica has stopped: {0}")]
     Stopped(String),
 }
@@ -135,6 +138,7 @@ struct Inner {
     shards: Mutex<Shards>,
     /// One retirement at a time.
     retiring: tokio::sync::Mutex<()>,
+    bring: OnceLock<Arc<dyn Bring>>,
     /// Held until the shutdown: no other process may use the directory.
     lock: Mutex<Option<Box<dyn Any + Send + Sync>>>,
 }
@@ -207,6 +211,7 @@ impl Node {
                     started: BTreeMap::new(),
                 }),
                 retiring: tokio::sync::Mutex::new(()),
+                bring: OnceLock::new(),
                 lock: Mutex::new(Some(lock)),
             }),
         })
@@ -280,6 +285,11 @@ impl Node {
         }
     }
 
+    /// Snapshots of leaders are made whole by this before replicas here take them. Given once.
+    pub fn bring_with(&self, bring: Arc<dyn Bring>) {
+        assert!(self.inner.bring.set(bring).is_ok(), "it is given once");
+    }
+
     /// A started shard.
     pub fn shard(&self, id: ShardId) -> Option<Shard> {
         self.inner.shards.lock().started.get(&id).cloned().flatten()
@@ -288,7 +298,7 @@ impl Node {
     /// Answers a request that another node's transport brought here.
     pub async fn serve(&self, shard: ShardId, request: Request) -> Result<Reply, ServeError> {
         let shard = self.shard(shard).ok_or(ServeError::NoSuchShard(shard))?;
-        shard.serve(request).await
+        shard.serve(request, self.inner.bring.get()).await
     }
 
     /// Reads bytes of payloads. Blocks.

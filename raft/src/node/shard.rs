@@ -9,11 +9,13 @@ use std::time::Duration;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, RaftError};
 use openraft::impls::ProgressResponder;
+use openraft::raft::TransferLeaderRequest;
 use openraft::{ChangeMembers, Config, EmptyNode, ReadPolicy, ServerState, SnapshotPolicy};
 use tokio::sync::watch;
 
 use super::leadership::{Leadership, follow};
 use super::{Founding, MAX_PAYLOAD_LEN, NodeConfig, Proposal, ProposeError, ServeError};
+use crate::bring::Bring;
 use crate::env::Env;
 use crate::group::types::{Data, Snapshot, TypeConfig};
 use crate::group::{Applier, Group, SnapshotStore, Store};
@@ -319,6 +321,19 @@ impl Shard {
         asked.map_err(|fatal| ChangeError::Fatal(fatal.to_string()))
     }
 
+    /// Stands for election as one whom the leader has asked to take over: nobody waits until the leader was silent for
+    /// long. For a caller who knows that the leader is gone; that costs an election too many where it is not.
+    pub async fn succeed(&self) -> Result<(), ChangeError> {
+        let leader = self.raft.metrics().borrow_watched().vote;
+        // Whether this node holds enough, the voters judge.
+        let asked = TransferLeaderRequest::new(leader, self.node.0, None);
+        let asked = self.raft.handle_transfer_leader(asked).await;
+        match asked.map_err(|fatal| ChangeError::Fatal(fatal.to_string()))? {
+            Ok(()) => Ok(()),
+            Err(refused) => Err(ChangeError::Refused(refused.to_string())),
+        }
+    }
+
     /// The last entry that is applied here.
     pub fn applied(&self) -> Option<Index> {
         self.group.applied_index()
@@ -356,7 +371,11 @@ impl Shard {
         &self.group
     }
 
-    pub(super) async fn serve(&self, request: Request) -> Result<Reply, ServeError> {
+    pub(super) async fn serve(
+        &self,
+        request: Request,
+        bring: Option<&Arc<dyn Bring>>,
+    ) -> Result<Reply, ServeError> {
         let raft = &self.raft;
         let answer = match request.0 {
             Ask::Append(mut append) if planted::has(Bug::AppliedBeforeCommit) => {
@@ -367,10 +386,19 @@ impl Shard {
             Ask::Append(append) => raft.append_entries(append).await.map(Answer::Append),
             Ask::Vote(vote) => raft.vote(vote).await.map(Answer::Vote),
             Ask::PreVote(vote) => raft.pre_vote(vote).await.map(Answer::Vote),
-            Ask::Snapshot { .. } if !self.takes_snapshots => {
+            Ask::Snapshot { .. } if bring.is_none() && !self.takes_snapshots => {
                 return Err(ServeError::NoSnapshots(self.id));
             }
             Ask::Snapshot { vote, meta, state } => {
+                let state = match bring {
+                    Some(bring) => {
+                        let leader = NodeId(vote.leader_id.voted_for);
+                        let whole = bring.bring(self.id, leader, state).await;
+                        let shard = self.id;
+                        whole.map_err(|reason| ServeError::NotWhole { shard, reason })?
+                    }
+                    None => state,
+                };
                 let snapshot = Snapshot {
                     meta: *meta,
                     snapshot: state,

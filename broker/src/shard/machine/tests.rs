@@ -48,7 +48,13 @@ impl Rig {
             metadata: None,
         };
         let partitions = Arc::new(Partitions::default());
-        let machine = Machine::new(shard.clone(), partitions, folds, Arc::new(NoDisk));
+        let machine = Machine::new(
+            shard.clone(),
+            partitions,
+            folds,
+            Arc::new(NoDisk),
+            Arc::default(),
+        );
         let mut rig = Rig {
             machine,
             shard,
