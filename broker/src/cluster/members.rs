@@ -128,8 +128,15 @@ async fn take(shard: &ShardHost, step: Step) -> Result<(), ChangeError> {
     }
 }
 
+/// Raft takes a learner that lacks few entries for one that has caught up, but they may be large, or forgotten.
 async fn catch_up(shard: &ShardHost, node: NodeId) -> Result<(), ChangeError> {
-    match tokio::time::timeout(CATCH_UP, shard.raft().add_learner(node)).await {
+    let caught_up = async {
+        if !shard.raft().members().learners.contains(&node) {
+            shard.raft().add_learner(node).await?;
+        }
+        shard.raft().wait_caught_up(node).await
+    };
+    match tokio::time::timeout(CATCH_UP, caught_up).await {
         Ok(added) => added,
         Err(_) => Err(ChangeError::Refused(format!(
             "node {node} has not caught up within {CATCH_UP:?}"

@@ -2,6 +2,7 @@
 //! nothing that was acknowledged is lost or doubled, and the node catches up.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -313,22 +314,15 @@ fn a_group_goes_on_from_its_offsets_when_its_coordinator_is_killed() {
     }
 }
 
-/// What a follower lacks stays in the log while it is away, though its records have moved to segments.
-#[test]
-fn a_node_that_was_away_catches_up_from_the_log_that_is_kept_for_it() {
-    // Without a follower that is away, 16 MB of it would be kept.
-    let mut cluster = Cluster::prepare_with(3, &["--wal-budget-mb", "64"]).expect("prepared");
-    cluster.spawn_all().expect("started");
-    cluster.await_all().expect("ready");
-    assert_eq!(create(cluster.nodes[0].kafka, TOPIC, PARTITIONS, 3), 0);
-    cluster.nodes[2].kill().expect("killed");
+/// Writes so many records of 100,000 bytes.
+fn write_large(cluster: &Cluster, count: u64) {
     let acks = Acks::default();
-    let producer: ThreadedProducer<Acks> = client(&cluster)
+    let producer: ThreadedProducer<Acks> = client(cluster)
         .set("enable.idempotence", "true")
         .create_with_context(acks.clone())
         .expect("a producer");
     let payload = "x".repeat(100_000);
-    for number in 0..240 {
+    for number in 0..count {
         let key = number.to_string();
         let partition = number as i32 % PARTITIONS;
         let mut record = BaseRecord::<str, str, Box<u64>>::with_opaque_to(TOPIC, Box::new(number))
@@ -342,6 +336,97 @@ fn a_node_that_was_away_catches_up_from_the_log_that_is_kept_for_it() {
     }
     let flushed = producer.flush(Timeout::After(Duration::from_secs(60)));
     flushed.expect("all acked");
+}
+
+/// Waits until all replicas are in sync, as a node says.
+fn await_in_sync(cluster: &Cluster, asked: SocketAddr) {
+    cluster.eventually("all replicas in sync", || {
+        let found = partitions(asked, TOPIC)?;
+        found
+            .iter()
+            .all(|one| one.isr_nodes.len() == 3)
+            .then_some(())
+    });
+}
+
+/// What the log does not hold any more comes from the leader's segments, also into an empty directory; and a node that
+/// has it that way can lead.
+#[test]
+fn a_node_that_the_log_no_longer_reaches_is_brought_the_records() {
+    let mut cluster = Cluster::prepare_with(3, &["--wal-budget-mb", "32"]).expect("prepared");
+    cluster.spawn_all().expect("started");
+    cluster.await_all().expect("ready");
+    let asked = cluster.nodes[1].kafka;
+    assert_eq!(create(asked, TOPIC, PARTITIONS, 3), 0);
+    write_large(&cluster, 60);
+    for wiped in [false, true] {
+        await_in_sync(&cluster, asked);
+        cluster.nodes[2].kill().expect("killed");
+        if wiped {
+            std::fs::remove_dir_all(cluster.nodes[2].data_dir()).expect("removed");
+        }
+        write_large(&cluster, 600);
+        // Until half of the budget is free again.
+        clock::pause(Duration::from_secs(4));
+        let before = cluster.nodes[2].output().len();
+        cluster.nodes[2].launch().expect("it comes back");
+        await_in_sync(&cluster, asked);
+        let said = cluster.nodes[2].output().split_off(before);
+        assert!(said.contains("records were brought"), "{said}");
+    }
+    cluster.nodes[0].kill().expect("killed");
+    cluster.eventually("leaders among the others", || {
+        let found = partitions(asked, TOPIC)?;
+        found.iter().all(|one| one.leader_id.0 != 1).then_some(())
+    });
+    cluster.nodes[1].kill().expect("killed");
+    cluster.nodes[1].launch().expect("it comes back");
+    // Whoever leads now, some of the partitions' leaders are the node that was brought its records.
+    let consumer: BaseConsumer = client(&cluster)
+        .set("group.id", "reader")
+        .create()
+        .expect("a consumer");
+    let count = records(&consumer);
+    assert_eq!(count, 60 + 600 + 600);
+}
+
+/// Reads all partitions from their beginning to where they end now; answers how many records there were.
+fn records(consumer: &BaseConsumer) -> i64 {
+    let mut assignment = TopicPartitionList::new();
+    let mut left = 0;
+    for partition in 0..PARTITIONS {
+        assignment
+            .add_partition_offset(TOPIC, partition, Offset::Beginning)
+            .expect("a partition");
+        let asked = || {
+            consumer
+                .fetch_watermarks(TOPIC, partition, Duration::from_secs(5))
+                .ok()
+        };
+        let found = clock::wait_for(Duration::from_secs(20), Duration::from_millis(100), asked);
+        left += found.expect("watermarks").1;
+    }
+    consumer.assign(&assignment).expect("assigned");
+    let mut count = 0;
+    while count < left {
+        let polled = || consumer.poll(Duration::from_secs(1));
+        let polled = clock::wait_for(Duration::from_secs(20), Duration::ZERO, polled);
+        polled.expect("in time").expect("no error");
+        count += 1;
+    }
+    count
+}
+
+/// What a follower lacks stays in the log while it is away, though its records have moved to segments.
+#[test]
+fn a_node_that_was_away_catches_up_from_the_log_that_is_kept_for_it() {
+    // Without a follower that is away, 16 MB of it would be kept.
+    let mut cluster = Cluster::prepare_with(3, &["--wal-budget-mb", "64"]).expect("prepared");
+    cluster.spawn_all().expect("started");
+    cluster.await_all().expect("ready");
+    assert_eq!(create(cluster.nodes[0].kafka, TOPIC, PARTITIONS, 3), 0);
+    cluster.nodes[2].kill().expect("killed");
+    write_large(&cluster, 240);
     // Long enough for several looks at what can be moved.
     clock::pause(Duration::from_secs(4));
     cluster.nodes[2].launch().expect("it comes back");

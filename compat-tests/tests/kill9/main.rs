@@ -37,7 +37,10 @@ async fn what_was_acknowledged_survives_kill_9() {
     let written = writers.finish().await;
     for (count, least) in written.acknowledged.into_iter().zip(LEAST) {
         let least = least.max(2 * u64::from(cycles()));
-        assert!(count > least, "too few to say anything");
+        assert!(
+            count > least,
+            "{count} acknowledged, too few to say anything"
+        );
     }
     written.check().await;
 }

@@ -12,7 +12,7 @@ use crate::ids::{Index, NodeId};
 
 /// A follower is in sync while it has answered its leader within this time,
 const IN_SYNC_SILENCE: Duration = Duration::from_secs(3);
-/// and lacks no more entries than these.
+/// lacks no more entries than these, and none that the leader has forgotten.
 const IN_SYNC_ENTRIES: u64 = 1024;
 
 /// How far the members of a shard are, as its leader sees them.
@@ -46,6 +46,27 @@ impl Shard {
         !self.group.is_new()
     }
 
+    /// Returns once a member holds all entries that this node, which leads, holds now.
+    pub async fn wait_caught_up(&self, node: NodeId) -> Result<(), ChangeError> {
+        let mut metrics = self.raft.metrics();
+        let last = metrics.borrow_watched().last_log_index;
+        loop {
+            {
+                let now = metrics.borrow_watched();
+                let Some(replication) = now.replication.as_ref() else {
+                    let leader = now.current_leader.map(NodeId);
+                    return Err(ChangeError::NotLeader { leader });
+                };
+                let matched = replication.get(&node.0).and_then(Option::as_ref);
+                if matched.map(|id| id.index) >= last {
+                    return Ok(());
+                }
+            }
+            let changed = metrics.changed().await;
+            changed.map_err(|_| ChangeError::Fatal("it was shut down".to_owned()))?;
+        }
+    }
+
     /// `None` unless this node leads.
     pub fn followers(&self) -> Option<Followers> {
         let metrics = self.raft.metrics();
@@ -56,13 +77,14 @@ impl Shard {
             true => last,
             false => replication.get(&node)?.as_ref().map(|id| id.index),
         };
+        let purged = now.purged.as_ref().map(|id| id.index);
         let is_in_sync = |node: &u64| {
             let answered = heartbeat.get(node).and_then(Option::as_ref);
             let heard = answered.is_some_and(|at| at.elapsed() < IN_SYNC_SILENCE);
-            let lag = last
-                .unwrap_or(0)
-                .saturating_sub(matched(*node).unwrap_or(0));
-            *node == self.node.0 || heard && lag <= IN_SYNC_ENTRIES
+            let has = matched(*node);
+            let lag = last.unwrap_or(0).saturating_sub(has.unwrap_or(0));
+            let follows = has.is_some() && has >= purged && lag <= IN_SYNC_ENTRIES;
+            *node == self.node.0 || heard && follows
         };
         let voters = now.membership_config.voter_ids();
         let members = now.membership_config.nodes().map(|(id, _)| *id);
