@@ -90,7 +90,9 @@ struct Bucket {
     sightings: Mutex<Sightings>,
     /// Why the last fold failed.
     fault: Mutex<Option<String>>,
-    /// It is folded from the start again.
+    /// Its rows are to go,
+    stale: AtomicBool,
+    /// and it is folded from the start again.
     again: AtomicBool,
 }
 
@@ -137,6 +139,7 @@ impl Folder {
             waiters: Mutex::default(),
             sightings: Mutex::default(),
             fault: Mutex::default(),
+            stale: AtomicBool::new(false),
             again: AtomicBool::new(false),
         };
         self.shared
@@ -319,9 +322,13 @@ impl Shared {
     fn fold(&self, bucket: &Bucket) -> Result<Turn, Fault> {
         let topic = bucket.table.def().topic_id;
         if self.source.take_replaced(topic, bucket.bucket) {
+            bucket.stale.store(true, Ordering::SeqCst);
+        }
+        if bucket.stale.load(Ordering::SeqCst) {
             let table = bucket.table.def().table_id;
             self.tables.drop_bucket(table, bucket.bucket)?;
             bucket.applied.store(0, Ordering::SeqCst);
+            bucket.stale.store(false, Ordering::SeqCst);
             bucket.again.store(true, Ordering::SeqCst);
         }
         let behind = self.behind(bucket).unwrap_or(0);

@@ -86,7 +86,10 @@ impl Shard {
             let follows = has.is_some() && has >= purged && lag <= IN_SYNC_ENTRIES;
             *node == self.node.0 || heard && follows
         };
-        let voters = now.membership_config.voter_ids();
+        // While voters change, those that come do not count yet: without those that go there is no majority.
+        let sets = now.membership_config.membership().get_joint_config();
+        let stays = |node: &u64| sets.iter().all(|voters| voters.contains(node));
+        let voters = now.membership_config.voter_ids().filter(stays);
         let members = now.membership_config.nodes().map(|(id, _)| *id);
         Some(Followers {
             in_sync: voters.filter(is_in_sync).map(NodeId).collect(),
