@@ -88,10 +88,11 @@ fn turn(shard: &ShardHost, gone: NodeId) -> u32 {
     u32::try_from(turn).expect("there are few voters")
 }
 
-/// Whether a majority of the shard's voters, this node among them, has no connection to the node.
+/// Whether a majority of the shard's voters, this node among them, has no connection to the node. Never while voters
+/// change: there are two majorities then.
 async fn is_gone_for_most(shard: &ShardHost, peers: &Peers, node: NodeId) -> bool {
     let voters = shard.raft().members().voters;
-    if !voters.contains(&shard.node_id()) {
+    if !voters.contains(&shard.node_id()) || shard.raft().is_changing_voters() {
         return false;
     }
     let others = voters.iter().copied();

@@ -49,7 +49,7 @@ pub async fn run(shard: Arc<ShardHost>, meta: Arc<Meta>, peers: Peers) {
         let step = if open {
             let now = shard.raft().members();
             let wanted = wanted(&meta.read(), shard.id.0, &now.voters);
-            next(&now, &wanted, |node| {
+            next(&now, shard.raft().is_changing_voters(), &wanted, |node| {
                 node == shard.node_id() || peers.is_connected(node)
             })
         } else {
@@ -98,8 +98,14 @@ fn wanted(state: &MetaState, shard: u64, voters: &BTreeSet<NodeId>) -> Wanted {
     }
 }
 
-/// A voter goes only when all that shall vote are members, so that there are never fewer on the way.
-fn next(now: &Members, wanted: &Wanted, is_up: impl Fn(NodeId) -> bool) -> Option<Step> {
+/// A voter goes only when all that shall vote are members, so that there are never fewer on the way. While voters change,
+/// `now` names those of before and of after: also where these are the wanted ones, the change has to come to its end.
+fn next(
+    now: &Members,
+    changing: bool,
+    wanted: &Wanted,
+    is_up: impl Fn(NodeId) -> bool,
+) -> Option<Step> {
     let members: BTreeSet<NodeId> = now.voters.union(&now.learners).copied().collect();
     let all: BTreeSet<NodeId> = wanted.voters.union(&wanted.learners).copied().collect();
     if let Some(missing) = all.difference(&members).find(|node| is_up(**node)) {
@@ -107,7 +113,8 @@ fn next(now: &Members, wanted: &Wanted, is_up: impl Fn(NodeId) -> bool) -> Optio
     }
     let waits = wanted.voters.difference(&now.voters);
     let mut waits = waits.filter(|node| !members.contains(*node) || !is_up(**node));
-    if now.voters != wanted.voters && waits.next().is_none() && !wanted.voters.is_empty() {
+    let differ = changing || now.voters != wanted.voters;
+    if differ && waits.next().is_none() && !wanted.voters.is_empty() {
         return Some(Step::Vote(wanted.voters.clone()));
     }
     let gone: BTreeSet<NodeId> = now.learners.difference(&all).copied().collect();
@@ -156,6 +163,16 @@ mod tests {
     }
 
     fn check(voters: &[u64], learners: &[u64], wanted: &[u64], expected: Option<Step>) {
+        check_next(voters, learners, false, wanted, expected);
+    }
+
+    fn check_next(
+        voters: &[u64],
+        learners: &[u64],
+        changing: bool,
+        wanted: &[u64],
+        expected: Option<Step>,
+    ) {
         let now = Members {
             voters: nodes(voters),
             learners: nodes(learners),
@@ -164,7 +181,8 @@ mod tests {
             voters: nodes(wanted),
             learners: nodes(&[]),
         };
-        assert_eq!(next(&now, &wanted, |node| node != NodeId(9)), expected);
+        let next = next(&now, changing, &wanted, |node| node != NodeId(9));
+        assert_eq!(next, expected);
     }
 
     #[test]
@@ -197,6 +215,17 @@ mod tests {
             &[1, 2, 4],
             Some(Step::Vote(nodes(&[1, 2, 4]))),
         );
+    }
+
+    #[test]
+    fn a_change_that_a_leader_left_behind_comes_to_its_end() {
+        let all = Some(Step::Vote(nodes(&[1, 2, 3])));
+        check_next(&[1, 2, 3], &[], true, &[1, 2, 3], all.clone());
+        // Also before those that are in nobody's way leave,
+        check_next(&[1, 2, 3], &[4], true, &[1, 2, 3], all);
+        // and with a new member first, where another one is wanted by now.
+        check_next(&[1, 2, 3], &[], true, &[1, 2, 4], Some(Step::Add(NodeId(4))));
+        check_next(&[1, 2, 3], &[], true, &[1, 2, 9], None);
     }
 
     fn state(registered: &[(i32, u64)]) -> MetaState {
