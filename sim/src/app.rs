@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use tokio::time::Instant;
 use weir_raft::{Env, Node, NodeId, Seat, Service};
 
-use crate::cluster::Crash;
 use crate::judge::Judge;
 use crate::life::Life;
 use crate::network::{Port, SimNetwork};
@@ -51,14 +49,6 @@ impl Site {
     pub fn attach(&self, node: &Node, service: Option<Arc<dyn Service>>) {
         if !self.life.is_over() {
             self.network.attach(&self.life, node, service);
-        }
-    }
-
-    /// A replica has stopped for good: the process ends, and is started again.
-    pub fn replica_stopped(&self) {
-        if !self.life.is_over() && !self.life.is_stopping() {
-            self.judge.note_stopped(self.node);
-            self.life.doom(Crash::Process, Instant::now());
         }
     }
 

@@ -177,7 +177,6 @@ impl DataNode {
         let meta = Arc::new(Meta::new(fold, Arc::new(log), Arc::new(env)));
         for shard in &shards {
             plane.reconcile(shard, &meta, no_catch_up());
-            tokio::spawn(watch_replica(site.clone(), shard.clone()));
         }
         tokio::spawn(register(
             site.clone(),
@@ -259,14 +258,6 @@ async fn start_shards(
         shards.push(shard);
     }
     Ok(shards)
-}
-
-/// A process whose replica has stopped is started again.
-async fn watch_replica(site: Site, shard: Arc<ShardHost>) {
-    let mut leadership = shard.watch_leadership();
-    while leadership.changed().await.is_ok() {}
-    sleep(Duration::from_secs(1)).await;
-    site.replica_stopped();
 }
 
 /// Has the metadata name the cluster and its shards, once.

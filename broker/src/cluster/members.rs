@@ -224,7 +224,13 @@ mod tests {
         // Also before those that are in nobody's way leave,
         check_next(&[1, 2, 3], &[4], true, &[1, 2, 3], all);
         // and with a new member first, where another one is wanted by now.
-        check_next(&[1, 2, 3], &[], true, &[1, 2, 4], Some(Step::Add(NodeId(4))));
+        check_next(
+            &[1, 2, 3],
+            &[],
+            true,
+            &[1, 2, 4],
+            Some(Step::Add(NodeId(4))),
+        );
         check_next(&[1, 2, 3], &[], true, &[1, 2, 9], None);
     }
 

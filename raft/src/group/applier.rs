@@ -87,6 +87,7 @@ impl Applier {
         let machine = self.machine.get_mut();
         catch_unwind(AssertUnwindSafe(|| machine.apply(committed))).map_err(|_| {
             let index = committed.index;
+            self.group.panicked.get_or_init(|| index);
             io::Error::other(format!("the state machine panicked at entry {index}"))
         })
     }

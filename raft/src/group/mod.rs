@@ -12,8 +12,8 @@ mod suite;
 pub mod types;
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -43,6 +43,8 @@ pub struct Group {
     log: Mutex<LogState>,
     /// The number of applied entries, set before whoever proposed one is answered.
     applied: AtomicU64,
+    /// The entry at which the state machine panicked.
+    panicked: OnceLock<Index>,
     builds: Builds,
 }
 
@@ -61,6 +63,7 @@ impl Group {
             wal,
             log: Mutex::new(log),
             applied: AtomicU64::new(0),
+            panicked: OnceLock::new(),
             builds: Builds {
                 begun: AtomicU64::new(0),
                 stored: watch::Sender::new(0),
@@ -72,6 +75,18 @@ impl Group {
     pub fn is_new(&self) -> bool {
         let log = self.log.lock();
         log.vote.is_none() && log.last().is_none()
+    }
+
+    /// The entry at which the state machine panicked, if it did.
+    pub fn panicked_at(&self) -> Option<Index> {
+        self.panicked.get().copied()
+    }
+
+    /// Ends the process, which cannot go on without this replica. Where the WAL was stopped, or failed, that is why.
+    pub fn die(&self, what: &str) {
+        if self.wal.is_open() {
+            self.wal.die(what);
+        }
     }
 
     fn record(&self, kind: Kind) -> Record {

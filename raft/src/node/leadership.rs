@@ -22,7 +22,7 @@ type ServerMetrics =
 
 /// Follows a replica until it stops.
 pub async fn follow(
-    raft: Raft,
+    raft: &Raft,
     node: NodeId,
     mut applied_term: watch::Receiver<Term>,
     leadership: watch::Sender<Leadership>,

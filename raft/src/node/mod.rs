@@ -1,5 +1,6 @@
 //! A node: one WAL and the shards on it.
 
+mod failure;
 mod leadership;
 mod proposal;
 mod retire;

@@ -14,7 +14,7 @@ use openraft::{ChangeMembers, Config, EmptyNode, ReadPolicy, ServerState, Snapsh
 use tokio::sync::watch;
 
 use super::leadership::{Leadership, follow};
-use super::{Founding, MAX_PAYLOAD_LEN, NodeConfig, Proposal, ProposeError, ServeError};
+use super::{Founding, MAX_PAYLOAD_LEN, NodeConfig, Proposal, ProposeError, ServeError, failure};
 use crate::bring::Bring;
 use crate::env::Env;
 use crate::group::types::{Data, Snapshot, TypeConfig};
@@ -106,7 +106,11 @@ impl Shard {
             elected.map_err(|error| error.to_string())?;
         }
         let (sender, leadership) = watch::channel(Leadership::default());
-        tokio::spawn(follow(raft.clone(), node, applied_term, sender));
+        let (followed, its_group) = (raft.clone(), group.clone());
+        tokio::spawn(async move {
+            follow(&followed, node, applied_term, sender).await;
+            failure::tell(&followed, &its_group).await;
+        });
         Ok(Shard {
             id,
             node,

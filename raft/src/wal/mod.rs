@@ -268,6 +268,11 @@ impl Wal {
         }
     }
 
+    /// Whether records are taken: it was not stopped and has not failed.
+    pub fn is_open(&self) -> bool {
+        self.queue.is_open()
+    }
+
     /// Ends the process, which cannot go on for what is said.
     pub fn die(&self, what: &str) {
         die(&self.fatal, what);

@@ -217,6 +217,11 @@ impl Queue {
         }
     }
 
+    /// Whether records are taken: it was not stopped and has not failed.
+    pub fn is_open(&self) -> bool {
+        self.state.lock().check().is_ok()
+    }
+
     pub fn is_stopping(&self) -> bool {
         let state = self.state.lock();
         state.stopping || state.abandoned

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use weir_raft::disk::Fault;
 use weir_raft::{MemNetwork, Node, NodeId, ProposeError, ReadError, Shard};
 
 use crate::fixture::{Recorder, SHARD, World, eventually, open_term, payload, put};
@@ -145,6 +146,33 @@ async fn a_follower_that_was_away_catches_up_from_the_leaders_wal() {
     cluster.network.heal();
     let expected: Vec<&str> = texts.iter().map(String::as_str).collect();
     cluster.all_applied(&expected).await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_cannot_read_its_log_ends_its_process_and_the_others_go_on() {
+    let cluster = Cluster::start().await;
+    cluster.network.isolate(NodeId(3));
+    let place = cluster.leader_among(&[0, 1]).await;
+    put(&cluster.members[place].1, "before").await;
+    let world = &cluster.worlds[place];
+    world.disk.inject(Fault::Read);
+    cluster.network.heal();
+    eventually("its process ends", || !world.fatal.lock().is_empty()).await;
+    let fatal = world.fatal.lock().join("\n");
+    let of_shard = format!("the replica of shard {SHARD} here has stopped: ");
+    assert!(fatal.starts_with(&of_shard), "{fatal}");
+    assert!(fatal.contains("injected Read error"), "{fatal}");
+    assert!(fatal.ends_with("then start weir again"), "{fatal}");
+    let others: Vec<usize> = (0..3).filter(|other| *other != place).collect();
+    let next = cluster.leader_among(&others).await;
+    put(&cluster.members[next].1, "after").await;
+    for other in others {
+        eventually("the others apply what they held and more", || {
+            cluster.members[other].2.payloads() == ["before", "after"]
+        })
+        .await;
+    }
     cluster.stop().await;
 }
 

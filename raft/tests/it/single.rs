@@ -225,6 +225,7 @@ async fn a_snapshot_waits_for_a_full_disk_and_its_replica_goes_on() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     node.shutdown().await;
     assert!(never.await.expect("no panic").is_err());
+    assert!(world.fatal.lock().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -321,4 +322,5 @@ async fn a_panicking_state_machine_stops_its_shard_only() {
     assert_eq!(recorder.payloads(), ["fine"]);
     assert!(node.shard(SHARD).is_some());
     node.shutdown().await;
+    assert!(world.fatal.lock().is_empty());
 }

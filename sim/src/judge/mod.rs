@@ -119,11 +119,6 @@ impl Judge {
         }
     }
 
-    /// A replica has stopped for good, for a reason that is not its process's end.
-    pub fn note_stopped(&self, node: NodeId) {
-        self.trace.event("replica stopped", [node.0]);
-    }
-
     pub fn ended(&self, node: NodeId) {
         self.state.lock().running.remove(&node);
     }

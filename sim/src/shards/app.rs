@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use tokio::time::sleep;
 use weir_raft::{
     Damage, Node, NodeConfig, OpenError, Shard, ShardId, Timing, WalConfig, WalObserver,
 };
@@ -129,16 +128,14 @@ async fn start_shard(
     Ok((shard, recorder))
 }
 
-/// Tells the judge who leads; a process whose replica has stopped is started again.
+/// Tells the judge who leads.
 async fn watch(site: Site, shard: Shard) {
     let mut leadership = shard.leadership();
     loop {
         let now = *leadership.borrow_and_update();
         site.judge.led(&site.life, &shard, &now);
         if leadership.changed().await.is_err() {
-            break;
+            return;
         }
     }
-    sleep(Duration::from_secs(1)).await;
-    site.replica_stopped();
 }
