@@ -35,6 +35,21 @@ pub fn free<const N: usize>() -> Result<[u16; N]> {
     Ok(ports)
 }
 
+/// The first of `count` such ports that follow each other.
+pub fn row(count: u16) -> Result<u16> {
+    let mut held = HELD.lock();
+    let mut first = held.take()?;
+    let mut last = first;
+    while last - first + 1 < count {
+        let port = held.take()?;
+        if port != last + 1 {
+            first = port;
+        }
+        last = port;
+    }
+    Ok(first)
+}
+
 impl Held {
     fn take(&mut self) -> Result<u16> {
         // Processes that run at the same time begin far from each other, which saves tries.

@@ -6,7 +6,7 @@ use std::process::{Child, Command};
 use std::time::Duration;
 
 use compat_tests::weir::find_binary;
-use compat_tests::{clock, process};
+use compat_tests::{clock, ports, process};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -37,14 +37,11 @@ fn dev_starts_three_nodes_reports_one_that_dies_and_stops_all() {
     command
         .args(["dev", "-n", "3", "--data-dir"])
         .arg(dir.path().join("data"));
-    for flag in [
-        "--kafka-listen",
-        "--registry-listen",
-        "--http-listen",
-        "--cluster-listen",
-    ] {
+    for flag in ["--kafka-listen", "--registry-listen", "--http-listen"] {
         command.args([flag, "127.0.0.1:0"]);
     }
+    let port = ports::row(3).expect("free ports");
+    command.args(["--cluster-listen", &format!("127.0.0.1:{port}")]);
     let output = File::create(&log).expect("a file");
     let mut parent: Child = process::spawn_bound(&command, output).expect("started");
     let up = || read(&log).contains("3 nodes are up").then_some(());
