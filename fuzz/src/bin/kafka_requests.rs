@@ -113,7 +113,7 @@ fn seeds() -> Vec<Vec<u8>> {
         let request = bounds::request(api.key);
         for version in api.first..=api.last {
             for elements in [0, 1] {
-                let mut body = Body {
+                let mut body = BodySeed {
                     version,
                     flexible: request.is_flexible(version),
                     elements,
@@ -127,14 +127,14 @@ fn seeds() -> Vec<Vec<u8>> {
     seeds
 }
 
-struct Body {
+struct BodySeed {
     version: i16,
     flexible: bool,
     elements: usize,
     out: Vec<u8>,
 }
 
-impl Body {
+impl BodySeed {
     fn length(&mut self, length: usize, fixed_bytes: usize) {
         if self.flexible {
             self.out.push(length as u8 + 1);
