@@ -8,9 +8,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use futures::StreamExt;
-use futures::future::BoxFuture;
-use futures::stream::FuturesOrdered;
+use futures::future::{self, BoxFuture};
+use futures::stream::{FuturesOrdered, StreamExt};
 use prometheus::Histogram;
 use tokio::sync::{mpsc, oneshot};
 use weir_log::{TimestampType, ValidBatch};
@@ -24,6 +23,9 @@ use crate::planted::{self, Bug};
 
 /// An entry is closed once it holds this many bytes of batches.
 const ENTRY_BYTES: usize = 1 << 20;
+/// While an entry is on its way to those who wait for it, fewer bytes than this wait too, for its outcome or for more
+/// (Nagle, RFC 896): an entry costs Raft and the log the same whether it carries one record or fifty.
+const SMALL_ENTRY_BYTES: usize = 64 << 10;
 /// Bytes of frames whose batches may be proposed and without an outcome.
 const IN_FLIGHT_BYTES: usize = 16 << 20;
 
@@ -35,6 +37,12 @@ pub struct Submit {
     /// Append in this term or not at all, for what was decided by state of that term.
     pub term: Option<u64>,
     pub reply: oneshot::Sender<Vec<PartResult>>,
+}
+
+impl Submit {
+    fn bytes(&self) -> usize {
+        self.parts.iter().map(|part| part.batch.bytes.len()).sum()
+    }
 }
 
 pub struct Part {
@@ -83,6 +91,8 @@ pub async fn run(
     let (written_sender, written) = mpsc::unbounded_channel();
     let mut proposer = Proposer {
         shard,
+        waiting: VecDeque::new(),
+        waiting_bytes: 0,
         pending: Pending::default(),
         requests: VecDeque::new(),
         next_request: 0,
@@ -100,6 +110,10 @@ pub async fn run(
 
 struct Proposer {
     shard: Arc<ShardHost>,
+    /// What is to be proposed next; it has no offsets yet.
+    waiting: VecDeque<Submit>,
+    /// Bytes of its batches.
+    waiting_bytes: usize,
     pending: Pending,
     /// Requests that wait for outcomes, oldest first; `requests[0]` has the number `next_request - len`.
     requests: VecDeque<Option<Request>>,
@@ -146,6 +160,13 @@ struct Flying {
     items: Vec<Item>,
 }
 
+impl Flying {
+    /// Whether nobody waits for its outcome any more.
+    fn is_answered(&self) -> bool {
+        self.items.iter().all(|item| item.answered)
+    }
+}
+
 /// What one entry collects before it is proposed.
 #[derive(Default)]
 struct Draft {
@@ -165,21 +186,39 @@ impl Proposer {
         mut leadership: tokio::sync::watch::Receiver<Leadership>,
     ) {
         loop {
-            let open = !self.draining && self.in_flight_bytes < IN_FLIGHT_BYTES;
+            while self.waiting_bytes < ENTRY_BYTES
+                && let Ok(submit) = queue.try_recv()
+            {
+                self.wait(submit);
+            }
             tokio::select! {
                 biased;
                 Some(outcome) = self.in_flight.next(), if !self.in_flight.is_empty() => self.complete(&outcome),
                 Some(entry) = written.recv() => self.written(entry),
-                submit = queue.recv(), if open => match submit {
-                    Some(submit) => {
-                        let now = *leadership.borrow_and_update();
-                        let open = self.enter(now);
-                        self.take(submit, &mut queue, open).await;
-                    }
+                () = future::ready(()), if self.is_time() => {
+                    let now = *leadership.borrow_and_update();
+                    let open = self.enter(now);
+                    self.propose_waiting(open).await;
+                }
+                submit = queue.recv(), if self.waiting_bytes < ENTRY_BYTES => match submit {
+                    Some(submit) => self.wait(submit),
                     None => return,
                 },
             }
         }
+    }
+
+    fn wait(&mut self, submit: Submit) {
+        self.waiting_bytes += submit.bytes();
+        self.waiting.push_back(submit);
+    }
+
+    /// Whether what waits is to be proposed now.
+    fn is_time(&self) -> bool {
+        let enough = self.waiting_bytes >= SMALL_ENTRY_BYTES
+            || self.flying.back().is_none_or(Flying::is_answered);
+        let room = !self.draining && self.in_flight_bytes < IN_FLIGHT_BYTES;
+        !self.waiting.is_empty() && enough && room
     }
 
     /// Whether produce is open. Predictions of one term never mix with those of another: a new
@@ -194,22 +233,14 @@ impl Proposer {
         now.open && now.term == self.term
     }
 
-    /// Takes the first submission and what else waits, up to an entry's size, and proposes it.
-    async fn take(
-        &mut self,
-        first: Submit,
-        queue: &mut mpsc::UnboundedReceiver<Submit>,
-        open: bool,
-    ) {
+    /// Proposes what waits, up to an entry's size.
+    async fn propose_waiting(&mut self, open: bool) {
         let mut draft = Draft::default();
-        let mut next = Some(first);
-        while let Some(submit) = next {
+        while draft.bytes < ENTRY_BYTES
+            && let Some(submit) = self.waiting.pop_front()
+        {
+            self.waiting_bytes -= submit.bytes();
             self.stage(submit, &mut draft, open);
-            next = if draft.bytes < ENTRY_BYTES {
-                queue.try_recv().ok()
-            } else {
-                None
-            };
         }
         if !draft.items.is_empty() {
             self.propose(draft).await;
