@@ -54,6 +54,14 @@ impl Send {
     }
 }
 
+/// A producer gave up its epoch and began a new one: what is on its way then is sent again with numbers that no broker can
+/// compare with the old ones, and may be there twice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bump {
+    pub producer: u64,
+    pub at: Micros,
+}
+
 /// A record that a consumer was given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Poll {
@@ -127,6 +135,7 @@ pub type RowRecord = (String, Option<String>);
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct History {
     pub sends: Vec<Send>,
+    pub bumps: Vec<Bump>,
     pub polls: Vec<Poll>,
     pub ends: Vec<End>,
     pub rows: Vec<Operation>,
@@ -145,6 +154,7 @@ impl History {
         let mut file = std::io::BufWriter::new(std::fs::File::create(path)?);
         let History {
             sends,
+            bumps,
             polls,
             ends,
             rows,
@@ -161,6 +171,7 @@ impl History {
             Ok(())
         }
         lines(&mut file, "send", sends)?;
+        lines(&mut file, "bump", bumps)?;
         lines(&mut file, "poll", polls)?;
         lines(&mut file, "end", ends)?;
         lines(&mut file, "row", rows)?;
@@ -178,6 +189,7 @@ impl History {
         #[serde(rename_all = "kebab-case")]
         enum Line {
             Send(Send),
+            Bump(Bump),
             Poll(Poll),
             End(End),
             Row(Operation),
@@ -191,6 +203,7 @@ impl History {
         for line in std::fs::read_to_string(path)?.lines() {
             match serde_json::from_str(line)? {
                 Line::Send(entry) => history.sends.push(entry),
+                Line::Bump(entry) => history.bumps.push(entry),
                 Line::Poll(entry) => history.polls.push(entry),
                 Line::End(entry) => history.ends.push(entry),
                 Line::Row(entry) => history.rows.push(entry),

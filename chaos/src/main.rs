@@ -12,6 +12,9 @@ use chaos::inside;
 use chaos::run::{self, Plan};
 use compat_tests::{clock, weir};
 
+/// So many seeds are tried for one with which all classes come.
+const MOST_SEEDS: u64 = 1_000;
+
 /// Several weir processes under faults of network, processes and disks; what clients saw is checked.
 #[derive(Parser)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -118,7 +121,6 @@ fn again(dir: &Path) -> String {
 
 impl New {
     fn plan(&self) -> Result<Plan> {
-        let seed = self.seed.unwrap_or(clock::now_ms() as u64);
         let classes = match &self.faults[..] {
             [] => Class::ALL.to_vec(),
             named => named.to_vec(),
@@ -131,7 +133,19 @@ impl New {
         Ok(Plan {
             weir: weir.context("no weir binary")?,
             options: self.option.clone(),
-            schedule: Schedule::draw(seed, usize::from(self.nodes), self.minutes, &classes),
+            schedule: self.schedule(&classes),
         })
+    }
+
+    /// That of the seed; without one, of the first from now on with which all classes come, if the time is enough.
+    fn schedule(&self, classes: &[Class]) -> Schedule {
+        let draw = |seed| Schedule::draw(seed, usize::from(self.nodes), self.minutes, classes);
+        if let Some(seed) = self.seed {
+            return draw(seed);
+        }
+        let first = clock::now_ms() as u64;
+        let mut drawn = (first..first + MOST_SEEDS).map(draw);
+        let comes = |schedule: &Schedule| classes.iter().all(|class| schedule.comes(*class));
+        drawn.find(comes).unwrap_or_else(|| draw(first))
     }
 }

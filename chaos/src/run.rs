@@ -1,6 +1,8 @@
 //! One run, from empty disks to the report.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,7 +54,9 @@ pub fn run(plan: &Plan, dir: &Path) -> Result<Report> {
     let clock = Stopwatch::new();
     let mut injector = prepare(plan, dir, clock)?;
     let nodes = plan.schedule.nodes;
-    let scene = Arc::new(Scene::new(Recorder::new(clock), nodes, plan.schedule.seed));
+    let log = File::create(dir.join("clients.log"))?;
+    let scene = Scene::new(Recorder::new(clock), nodes, plan.schedule.seed, log);
+    let scene = Arc::new(scene);
     injector.start()?;
     found(nodes).context("the cluster did not start")?;
     finale::converge(&mut injector, &scene, START_LIMIT).context("the cluster did not start")?;
@@ -84,6 +88,9 @@ pub fn run(plan: &Plan, dir: &Path) -> Result<Report> {
     report.add_deaths(std::mem::take(&mut injector.deaths));
     panics(&injector, &mut report);
     save(&injector, &report, dir)?;
+    if !report.is_good() {
+        keep_data(&mut injector, dir)?;
+    }
     Ok(report)
 }
 
@@ -137,6 +144,18 @@ fn panics(injector: &Injector, report: &mut Report) {
         let told = panicked.map(|line| format!("node {}: {line}", place + 1));
         report.failures.extend(told.take(3));
     }
+}
+
+/// The disks go with the run, so what is on them is copied.
+fn keep_data(injector: &mut Injector, dir: &Path) -> Result<()> {
+    for (place, node) in injector.nodes.iter_mut().enumerate() {
+        node.kill()?;
+        let to = dir.join(format!("data-{}", place + 1));
+        let from = node.disk.path().join("data");
+        let copied = Command::new("cp").arg("-r").arg(from).arg(to).status();
+        copied.context("cannot start cp")?;
+    }
+    Ok(())
 }
 
 fn save(injector: &Injector, report: &Report, dir: &Path) -> Result<()> {

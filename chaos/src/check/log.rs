@@ -3,7 +3,7 @@
 //! | kind | what |
 //! |---|---|
 //! | `lost-write` | a record that was acknowledged, or read by anyone, is not in the log at the end |
-//! | `duplicate` | a value is at several offsets |
+//! | `duplicate` | a value is at several offsets, though its producer kept its epoch while it was on its way |
 //! | `aborted-read` | a record that was refused is there |
 //! | `made-up-read` | a value that nobody sent is there |
 //! | `inconsistent-offsets` | an offset has several values |
@@ -65,12 +65,29 @@ fn places(history: &History, found: &mut Vec<Anomaly>) {
             found.push(Anomaly::new("inconsistent-offsets", what));
         }
     }
+    let again = sent_again(history);
     for (value, places) in places {
-        if places.len() > 1 {
+        if places.len() > 1 && !again.contains(&value) {
             let what = format!("{value} is at {places:?}");
             found.push(Anomaly::new("duplicate", what));
         }
     }
+}
+
+/// What was on its way when its producer began a new epoch.
+fn sent_again(history: &History) -> BTreeSet<Value> {
+    let mut bumps: BTreeMap<u64, Vec<Micros>> = BTreeMap::new();
+    for bump in &history.bumps {
+        bumps.entry(bump.producer).or_default().push(bump.at);
+    }
+    let on_its_way = |send: &&Send| {
+        let bumps = bumps.get(&send.producer).into_iter().flatten();
+        bumps
+            .copied()
+            .any(|at| (send.began..=send.ended).contains(&at))
+    };
+    let sends = history.sends.iter().filter(on_its_way);
+    sends.map(|send| send.value).collect()
 }
 
 /// What was read was sent, and not refused.

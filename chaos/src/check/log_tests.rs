@@ -1,7 +1,7 @@
 //! One history for each anomaly, made from a good one by one change.
 
 use super::*;
-use crate::history::Whole;
+use crate::history::{Bump, Whole};
 
 fn send(producer: u64, value: Value, began: Micros, outcome: Outcome<Option<i64>>) -> Send {
     Send {
@@ -109,6 +109,19 @@ fn a_record_that_was_read_and_is_gone_is_lost_though_it_was_not_acknowledged() {
 fn a_record_at_two_offsets_is_a_duplicate() {
     let doubled = kinds(|history| history.logs[0].records.push((4, 12)));
     assert_eq!(doubled, ["duplicate"].into());
+}
+
+#[test]
+fn a_record_that_its_producer_sent_again_in_a_new_epoch_may_be_doubled() {
+    let doubled = |producer, at| {
+        kinds(|history| {
+            history.logs[0].records.push((4, 12));
+            history.bumps.push(Bump { producer, at });
+        })
+    };
+    assert_eq!(doubled(1, 5), [].into());
+    assert_eq!(doubled(1, 9), ["duplicate"].into(), "it was over by then");
+    assert_eq!(doubled(2, 5), ["duplicate"].into(), "another producer");
 }
 
 #[test]

@@ -7,11 +7,14 @@ pub mod offsets;
 pub mod producers;
 pub mod rows;
 
+use std::fs::File;
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rdkafka::ClientConfig;
 
 use crate::history::{Recorder, Value};
@@ -31,11 +34,14 @@ pub struct Scene {
     pub seed: u64,
     next_value: AtomicU64,
     stopped: AtomicBool,
+    /// What client libraries say.
+    log: Mutex<File>,
 }
 
 impl Scene {
-    pub fn new(recorder: Recorder, nodes: usize, seed: u64) -> Scene {
+    pub fn new(recorder: Recorder, nodes: usize, seed: u64, log: File) -> Scene {
         Scene {
+            log: Mutex::new(log),
             recorder,
             nodes,
             seed,
@@ -51,6 +57,12 @@ impl Scene {
 
     pub fn goes_on(&self) -> bool {
         !self.stopped.load(Ordering::Acquire)
+    }
+
+    fn log(&self, line: &str) {
+        let seconds = self.recorder.clock.micros() as f64 / 1e6;
+        // The run does not depend on it.
+        drop(writeln!(self.log.lock(), "{seconds:.3} {line}"));
     }
 
     /// A client of librdkafka that knows all nodes, and gives up soon on one that does not answer.

@@ -2,16 +2,18 @@
 //! that a refusal is known to be one.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use compat_tests::luck::Luck;
 use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 
 use super::{LOG, LOG_PARTITIONS, Scene, pace};
-use crate::history::{Outcome, Send, Value};
+use crate::history::{Bump, Outcome, Send, Value};
 use crate::time::Micros;
 
 pub const ORDERED: u64 = 3;
@@ -34,9 +36,24 @@ struct Context {
     scene: Arc<Scene>,
     producer: u64,
     in_order: bool,
+    acked: AtomicU64,
 }
 
-impl ClientContext for Context {}
+impl ClientContext for Context {
+    /// What librdkafka does about sequence numbers explains a duplicate.
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
+        if message.contains("-> DrainBump") {
+            let (producer, at) = (self.producer, self.scene.recorder.clock.micros());
+            self.scene
+                .recorder
+                .note(|history| history.bumps.push(Bump { producer, at }));
+        }
+        self.scene.log(&format!(
+            "producer {}: {facility}: {message}",
+            self.producer
+        ));
+    }
+}
 
 impl ProducerContext for Context {
     type DeliveryOpaque = Box<Sent>;
@@ -47,6 +64,8 @@ impl ProducerContext for Context {
             Ok(message) => Outcome::Done(Some(message.offset()).filter(|offset| *offset >= 0)),
             Err((error, _)) => self.failed(error),
         };
+        self.acked
+            .fetch_add(u64::from(delivered.is_ok()), Ordering::AcqRel);
         self.note(&sent, outcome);
     }
 }
@@ -103,11 +122,13 @@ fn live(scene: &Arc<Scene>, id: u64, in_order: bool, luck: &mut Luck) {
         scene: scene.clone(),
         producer: id,
         in_order,
+        acked: AtomicU64::new(0),
     };
     let mut config = scene.client();
     config.set("linger.ms", "5");
     if in_order {
-        config.set("enable.idempotence", "true");
+        config.set("enable.idempotence", "true").set("debug", "eos");
+        config.set_log_level(RDKafkaLogLevel::Debug);
         config.set("message.timeout.ms", "30000");
     } else {
         config.set("message.send.max.retries", "0");
@@ -116,12 +137,17 @@ fn live(scene: &Arc<Scene>, id: u64, in_order: bool, luck: &mut Luck) {
     let producer: ThreadedProducer<Context> = config
         .create_with_context(context)
         .expect("the configuration is good");
-    let records = LIFE / 2 + luck.below(LIFE);
+    let is_known = !in_order || warm_up(scene, &producer);
+    let records = if is_known {
+        LIFE / 2 + luck.below(LIFE)
+    } else {
+        0
+    };
     for _ in 0..records {
         if !scene.goes_on() || producer.client().fatal_error().is_some() {
             break;
         }
-        send(scene, &producer, luck);
+        send(scene, &producer, luck.below(LOG_PARTITIONS as u64) as i32);
         pace(luck, PAUSE_MS);
     }
     // What is not acknowledged by then has timed out.
@@ -132,8 +158,17 @@ fn live(scene: &Arc<Scene>, id: u64, in_order: bool, luck: &mut Luck) {
     }
 }
 
-fn send(scene: &Arc<Scene>, producer: &ThreadedProducer<Context>, luck: &mut Luck) {
-    let partition = luck.below(LOG_PARTITIONS as u64) as i32;
+/// One record to each partition alone; whether all were acknowledged.
+///
+/// A broker takes any sequence number of a producer that it does not know for the first, as Kafka does: were the first
+/// request lost and the second not, librdkafka would take the first for acknowledged.
+fn warm_up(scene: &Arc<Scene>, producer: &ThreadedProducer<Context>) -> bool {
+    (0..LOG_PARTITIONS).for_each(|partition| send(scene, producer, partition));
+    let all = producer.flush(FLUSH_LIMIT).is_ok();
+    all && producer.context().acked.load(Ordering::Acquire) == LOG_PARTITIONS as u64
+}
+
+fn send(scene: &Arc<Scene>, producer: &ThreadedProducer<Context>, partition: i32) {
     let sent = Sent {
         value: scene.value(),
         partition,
