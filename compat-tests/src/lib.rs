@@ -6,6 +6,7 @@
 //! [`writers`] write while it is killed, and [`lossy`] is a file system that loses what was not synced.
 
 pub mod cache;
+pub mod calls;
 pub mod clients;
 pub mod clock;
 pub mod cluster;

@@ -19,6 +19,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
         &["weir", "weir-log", "weir-raft", "weir-sim", "weir-tables"],
     ),
     ("compat-tests", &[]),
+    ("chaos", &[]),
     ("bench", &[]),
     ("sim", &["weir-raft"]),
 ];
