@@ -7,4 +7,5 @@ mod dev;
 mod failover;
 mod formation;
 mod kafka;
+mod leadership;
 mod services;
