@@ -113,13 +113,9 @@ pub async fn look(broker: &Broker) -> Overview {
     let mut figures: BTreeMap<u64, Figures> = figures.collect();
     let here = broker.shards.metadata().node_id();
     figures.insert(here.0, own_figures(broker));
-    let up: BTreeSet<u64> = connected
-        .iter()
-        .map(|node| node.0)
-        .chain([here.0])
-        .collect();
+    let up = up(broker);
+    let shards = shards_seen(broker);
     let state = broker.meta.read();
-    let shards = shards(&state, &up, |shard| broker.admin.partitions.shard(shard));
     let leaving = broker.leaders.leaving();
     let mut nodes = nodes(&state, &shards, &up);
     for node in &mut nodes {
@@ -137,6 +133,20 @@ pub async fn look(broker: &Broker) -> Overview {
     }
 }
 
+/// The Raft nodes that are up, this one among them.
+pub fn up(broker: &Broker) -> BTreeSet<u64> {
+    let here = broker.shards.metadata().node_id();
+    let connected = broker.peers.connected().into_iter();
+    connected.chain([here]).map(|node| node.0).collect()
+}
+
+/// All shards as this node sees them, the metadata's first.
+pub fn shards_seen(broker: &Broker) -> Vec<Shard> {
+    let up = up(broker);
+    let view = |shard| broker.admin.partitions.shard(shard);
+    shards(&broker.meta.read(), &up, view)
+}
+
 /// Answers [`Question::Figures`].
 pub fn own_figures(broker: &Broker) -> Figures {
     let disk = broker.admin.partitions.log_dir();
@@ -150,12 +160,8 @@ pub fn own_figures(broker: &Broker) -> Figures {
     }
 }
 
-/// All shards, the metadata's first. A leader counts while it is up and most of the replicas follow it.
-pub fn shards(
-    state: &MetaState,
-    up: &BTreeSet<u64>,
-    view: impl Fn(u64) -> ShardView,
-) -> Vec<Shard> {
+/// A leader counts while it is up and most of the replicas follow it.
+fn shards(state: &MetaState, up: &BTreeSet<u64>, view: impl Fn(u64) -> ShardView) -> Vec<Shard> {
     let mut partitions: BTreeMap<u64, usize> = BTreeMap::new();
     for place in state.topics().iter().flat_map(|topic| &topic.partitions) {
         *partitions.entry(place.shard).or_default() += 1;

@@ -8,4 +8,5 @@ mod failover;
 mod formation;
 mod kafka;
 mod leadership;
+mod operators;
 mod services;
