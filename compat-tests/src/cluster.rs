@@ -76,6 +76,11 @@ impl Cluster {
         Ok(place)
     }
 
+    /// Tells one node more, from its next start on.
+    pub fn add_options(&mut self, place: usize, options: &[&str]) {
+        self.nodes[place].add_to_command(options);
+    }
+
     pub fn spawn_all(&mut self) -> Result<()> {
         self.nodes.iter_mut().try_for_each(Weir::spawn)
     }

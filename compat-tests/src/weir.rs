@@ -106,6 +106,12 @@ impl Weir {
         self.command = command.iter().map(|word| word.to_string()).collect();
     }
 
+    /// What later starts put behind the words that they put there so far.
+    pub fn add_to_command(&mut self, words: &[&str]) {
+        self.command
+            .extend(words.iter().map(|word| word.to_string()));
+    }
+
     /// Asks the process to end (SIGTERM) and waits until it has.
     pub fn stop(&mut self) -> Result<()> {
         let Some(mut child) = self.child.take() else {

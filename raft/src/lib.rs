@@ -38,8 +38,8 @@ pub use bring::Bring;
 pub use env::{Clock, Env, Fatal, Random};
 pub use ids::{Index, NodeId, Seat, ShardId, Term, WalPos};
 pub use node::{
-    ChangeError, Followers, Leadership, MAX_PAYLOAD_LEN, Members, Node, NodeConfig, Proposal,
-    ProposeError, ReadError, ServeError, Shard, StartError, Timing,
+    ChangeError, Followers, Leadership, MAX_PAYLOAD_LEN, MemberProgress, Members, Node, NodeConfig,
+    Progress, Proposal, ProposeError, ReadError, ServeError, Shard, StartError, Timing,
 };
 pub use observer::{Damage, Unobserved, WalObserver};
 pub use payload::{Payload, Piece, TailCrc, Written};

@@ -1,5 +1,6 @@
 //! The command line: `weir dev`, `weir serve`, `weir <noun> <verb>`.
 
+mod cluster;
 mod dev_cluster;
 mod error;
 mod files;
@@ -54,6 +55,8 @@ enum Command {
     Schema(schema::SchemaArgs),
     /// Create tables; look rows up, scan, put and delete them
     Table(table::TableArgs),
+    /// Show the cluster's nodes and health; move leaders
+    Cluster(cluster::ClusterArgs),
     /// Show what Prometheus would scrape
     Metrics(metrics::MetricsArgs),
 }
@@ -90,6 +93,7 @@ pub fn run() -> ExitCode {
         Command::Group(args) => finish(group::run(args)),
         Command::Schema(args) => finish(schema::run(args)),
         Command::Table(args) => finish(table::run(args)),
+        Command::Cluster(args) => finish(cluster::run(args)),
         Command::Metrics(args) => finish(metrics::run(args)),
     }
 }

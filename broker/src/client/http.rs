@@ -209,6 +209,25 @@ impl HttpClient {
         self.0.send(request).await
     }
 
+    pub async fn cluster_health(&self) -> Result<Value, HttpError> {
+        self.0.get("/v1/cluster/health").await
+    }
+
+    pub async fn cluster_nodes(&self) -> Result<Value, HttpError> {
+        self.0.get("/v1/cluster/nodes").await
+    }
+
+    /// Has a node lead what `asked` names.
+    pub async fn cluster_transfer(&self, asked: &Value) -> Result<Value, HttpError> {
+        let request = self.0.request(Method::POST, "/v1/cluster/transfer");
+        self.0.send(request.json(asked)).await
+    }
+
+    pub async fn cluster_balance(&self) -> Result<Value, HttpError> {
+        let request = self.0.request(Method::POST, "/v1/cluster/balance");
+        self.0.send(request).await
+    }
+
     /// Prometheus' text.
     pub async fn metrics(&self) -> Result<String, HttpError> {
         let (_, body) = self

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use weir_raft::NodeId;
 
+use super::transfer::{self, Reason};
 use crate::broker::Broker;
 use crate::shard::host::ShardHost;
 
@@ -44,14 +45,15 @@ pub async fn run(broker: Arc<Broker>) {
             continue;
         };
         steady.remove(&shard.id.0);
-        tracing::info!(shard = shard.id.0, to = %first, "a shard is handed to the first of its replicas");
-        if let Err(error) = shard.raft().transfer_leader(first).await {
-            tracing::info!(shard = shard.id.0, %error, "the shard was not handed over");
+        let handed_over = transfer::hand_over(&broker, &shard, first, Reason::Preferred).await;
+        if let Err(error) = handed_over {
+            tracing::info!(shard = shard.id.0, to = %first, %error, "the shard stays here");
         }
     }
 }
 
-fn allowed(broker: &Broker) -> bool {
+/// Whether leaders go back to the first of their replicas by themselves.
+pub fn allowed(broker: &Broker) -> bool {
     let state = broker.meta.read();
     broker
         .admin
@@ -69,10 +71,6 @@ fn first_to_lead(broker: &Broker, shard: &ShardHost) -> Option<NodeId> {
         let replicas = &state.shards().get(&shard.id.0)?.replicas;
         NodeId(state.nodes().get(replicas.first()?)?.raft_id)
     };
-    let in_sync = || {
-        let followers = shard.raft().followers();
-        followers.is_some_and(|followers| followers.in_sync.contains(&first))
-    };
-    let stays = broker.peers.is_connected(first) && !broker.leaders.leaving().contains(&first);
-    (first != shard.node_id() && stays && in_sync()).then_some(first)
+    let fit = || transfer::is_fit(broker, shard, first).is_ok();
+    (first != shard.node_id() && fit()).then_some(first)
 }

@@ -9,13 +9,14 @@ use futures::future::join_all;
 use weir_raft::NodeId;
 
 use super::message::Question;
+use super::transfer::{self, Reason};
 use crate::broker::Broker;
 use crate::shard::host::ShardHost;
 
 /// How long all of it may take; what is still led here then is left to an election.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// How long one heir is waited for before another one is looked for.
-const ATTEMPT: Duration = Duration::from_millis(700);
+/// How long the others are told that this node leaves.
+const TELLING: Duration = Duration::from_millis(700);
 
 /// Returns when this node leads nothing that another one could lead, or could not bring that about.
 pub async fn run(broker: &Arc<Broker>) {
@@ -40,40 +41,24 @@ async fn say_so(broker: &Broker) {
         }
     });
     // One that does not answer must not hold up the others.
-    let _ = tokio::time::timeout(ATTEMPT, join_all(told)).await;
+    let _ = tokio::time::timeout(TELLING, join_all(told)).await;
 }
 
 async fn hand_over(broker: &Broker, shard: &ShardHost) {
-    let mut leadership = shard.watch_leadership();
-    loop {
-        if leadership.borrow_and_update().leader != Some(shard.node_id()) {
-            return;
-        }
+    while shard.leadership().leader == Some(shard.node_id()) {
         let Some(heir) = heir(broker, shard) else {
             return;
         };
-        if let Err(error) = shard.raft().transfer_leader(heir).await {
-            tracing::info!(shard = shard.id.0, %error, "the shard was not handed over");
-            return;
-        }
-        let elsewhere = |leader: NodeId| leader != shard.node_id();
-        let taken = leadership.wait_for(|now| now.leader.is_some_and(elsewhere));
-        match tokio::time::timeout(ATTEMPT, taken).await {
-            Ok(Ok(_)) => {
-                tracing::info!(shard = shard.id.0, to = %heir, "the shard was handed over");
-                return;
-            }
-            Ok(Err(_)) => return,
-            Err(_) => {}
+        let handed_over = transfer::hand_over(broker, shard, heir, Reason::Stop).await;
+        if let Err(error) = handed_over {
+            tracing::info!(shard = shard.id.0, to = %heir, %error, "the shard was not handed over");
         }
     }
 }
 
-/// A voter that is in sync, connected, and stays.
+/// The first replica that may be handed the shard.
 fn heir(broker: &Broker, shard: &ShardHost) -> Option<NodeId> {
-    let in_sync = shard.raft().followers()?.in_sync;
-    let leaving = broker.leaders.leaving();
-    in_sync.into_iter().find(|node| {
-        *node != shard.node_id() && broker.peers.is_connected(*node) && !leaving.contains(node)
-    })
+    let others = shard.raft().members().voters;
+    let mut others = others.into_iter().filter(|node| *node != shard.node_id());
+    others.find(|node| transfer::is_fit(broker, shard, *node).is_ok())
 }

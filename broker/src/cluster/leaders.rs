@@ -2,18 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_raft::{Index, NodeId};
 
 use super::message::Question;
 use super::peers::Peers;
+use super::quorum;
+use super::transfer::Reason;
 use crate::segments::HeldByAll;
 use crate::shard::host::ShardHost;
 use crate::shard::hosted::HostedShards;
+use crate::shard::hosting::METADATA;
 
 /// How often a leader looks at its followers.
 const LOOK: Duration = Duration::from_millis(250);
@@ -40,7 +45,15 @@ pub struct Leaders {
     known: RwLock<BTreeMap<u64, Led>>,
     /// Nodes that have said that they are about to stop, while they are connected.
     leaving: RwLock<BTreeSet<NodeId>>,
+    /// When a replica of the metadata last held all that this node held, as its leader.
+    caught_up: RwLock<BTreeMap<NodeId, Instant>>,
+    /// How often this node became a shard's leader.
+    elections: AtomicU64,
+    handed_over: [AtomicU64; REASONS.len()],
 }
+
+/// Why shards are handed over, in the order in which they are counted.
+pub const REASONS: [Reason; 3] = [Reason::Stop, Reason::Preferred, Reason::Asked];
 
 impl Leaders {
     pub fn of(&self, shard: u64) -> Option<Led> {
@@ -65,6 +78,35 @@ impl Leaders {
 
     pub fn leaves(&self, node: NodeId) {
         self.leaving.write().insert(node);
+    }
+
+    /// How long ago a replica of the metadata, which this node leads, was last seen to hold all of it.
+    pub fn since_caught_up(&self, node: NodeId) -> Option<Duration> {
+        self.caught_up.read().get(&node).map(Instant::elapsed)
+    }
+
+    /// Counts a shard that this node has handed over.
+    pub fn handed_over(&self, reason: Reason) {
+        self.handed_over[reason as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Shards that this node has handed over, by reason.
+    pub fn handed_over_count(&self, reason: Reason) -> u64 {
+        self.handed_over[reason as usize].load(Ordering::Relaxed)
+    }
+
+    /// How often this node became a shard's leader.
+    pub fn election_count(&self) -> u64 {
+        self.elections.load(Ordering::Relaxed)
+    }
+
+    fn look_at_metadata(&self, shards: &HostedShards) {
+        if let Some(metadata) = shards.get(METADATA) {
+            let now = Instant::now();
+            let whole = quorum::caught_up(&metadata);
+            let mut caught_up = self.caught_up.write();
+            caught_up.extend(whole.into_iter().map(|node| (node, now)));
+        }
     }
 
     /// What no member of a shard lacks. Those that are away replay the log when they come back, so it is kept for
@@ -94,9 +136,14 @@ impl Leaders {
         let mut connected = transport.peers();
         let mut told = Vec::new();
         let mut looks = 0;
+        let mut terms = BTreeMap::new();
         loop {
             let led: Vec<Led> = shards.all().iter().filter_map(look).collect();
             looks += 1;
+            self.look_at_metadata(&shards);
+            let is_new = |led: &&Led| terms.insert(led.shard, led.term) != Some(led.term);
+            let elected = led.iter().filter(is_new).count();
+            self.elections.fetch_add(elected as u64, Ordering::Relaxed);
             let others = connected.has_changed().unwrap_or(false);
             if led != told || others || looks % REPEAT == 0 {
                 let now: Vec<NodeId> = connected.borrow_and_update().keys().copied().collect();

@@ -13,7 +13,7 @@ use crate::shard::host::ShardHost;
 use crate::shard::hosting::METADATA;
 
 /// Nodes that vote on the metadata; the others only receive it.
-const MAX_METADATA_VOTERS: usize = 5;
+pub const MAX_METADATA_VOTERS: usize = 5;
 /// How long a node may take to catch up before it is asked for again.
 const CATCH_UP: Duration = Duration::from_secs(10);
 /// How soon a step that failed is tried again.

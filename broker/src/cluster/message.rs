@@ -14,6 +14,9 @@ use uuid::Uuid;
 
 use super::founding::{Founding, Introduction};
 use super::leaders::Led;
+use super::overview::Figures;
+use super::quorum::Quorum;
+use super::transfer::TransferError;
 use crate::meta::NodeInfo;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,6 +36,12 @@ pub enum Question {
     Led(Vec<Led>),
     /// I am about to stop: hand me nothing.
     Leaving,
+    /// Hand a shard that you lead to this Raft node.
+    HandOver { shard: u64, to: u64 },
+    /// How far are the replicas of the metadata, which you lead?
+    Quorum,
+    /// What do you know of yourself?
+    Figures,
     /// Are you connected to this Raft node?
     Reaches { node: u64 },
     /// Tell me when your partitions of the topic are attached.
@@ -56,6 +65,9 @@ pub enum Answer {
     },
     Index(u64),
     Reaches(bool),
+    HandedOver(Result<(), TransferError>),
+    Quorum(Quorum),
+    Figures(Figures),
     /// Not done: another node leads.
     NotLeader,
     /// Perhaps done.

@@ -18,10 +18,13 @@ pub mod leaders;
 pub mod log;
 pub mod members;
 pub mod message;
+pub mod overview;
 pub mod peers;
 pub mod promise;
+pub mod quorum;
 pub mod service;
 pub mod start;
+pub mod transfer;
 
 pub use founding::Founding;
 pub use leaders::Leaders;

@@ -8,12 +8,12 @@ use futures::future::BoxFuture;
 use uuid::Uuid;
 use weir_raft::{Caller, NodeId};
 
-use super::bring;
 use super::founding::Formation;
 use super::leaders::Leaders;
 use super::log::answer_commit;
 use super::message::{self, Answer, Question, RecordsAnswer, RecordsQuestion};
 use super::peers::Peers;
+use super::{bring, overview, quorum, transfer};
 use crate::broker::Broker;
 use crate::http::forward;
 use crate::meta::decide::cluster::register;
@@ -86,6 +86,17 @@ impl Service {
                 self.leaders.leaves(caller.node);
                 Answer::Done
             }
+            Question::HandOver { shard, to } => match self.broker.get() {
+                Some(broker) => {
+                    Answer::HandedOver(transfer::answer(broker, shard, NodeId(to)).await)
+                }
+                None => Answer::NotLeader,
+            },
+            Question::Quorum => self.quorum(),
+            Question::Figures => match self.broker.get() {
+                Some(broker) => Answer::Figures(overview::own_figures(broker)),
+                None => Answer::NotLeader,
+            },
             Question::Reaches { node } => Answer::Reaches(self.peers.is_connected(NodeId(node))),
             Question::Attached { topic } => self.attached(topic).await,
             Question::Records(question) => match self.records(question).await {
@@ -126,6 +137,12 @@ impl Service {
             Ok(index) => Answer::Index(index),
             Err(_) => Answer::NotLeader,
         }
+    }
+
+    fn quorum(&self) -> Answer {
+        let metadata = self.shards.get(METADATA);
+        let quorum = metadata.and_then(|metadata| quorum::look(&metadata, &self.leaders));
+        quorum.map_or(Answer::NotLeader, Answer::Quorum)
     }
 
     async fn records(&self, question: RecordsQuestion) -> Result<(RecordsAnswer, Bytes), String> {

@@ -1,6 +1,7 @@
 //! The HTTP edges: health, metrics, tables and admin on one port, the schema registry on another.
 
 mod bodies;
+mod cluster;
 pub mod forward;
 mod health;
 pub mod registry;
@@ -24,6 +25,7 @@ pub fn router(broker: &Arc<Broker>) -> Router {
     let tables = forward::passing_on(tables, Surface::Http, &broker.peers, Box::new(|_| None));
     health::router(broker.clone())
         .merge(rejects::router(broker.clone()))
+        .merge(cluster::router(broker.clone()))
         .merge(tables)
 }
 

@@ -27,7 +27,9 @@ use super::describe_cluster::DescribeCluster;
 use super::describe_configs::DescribeConfigs;
 use super::describe_groups::DescribeGroups;
 use super::describe_log_dirs::DescribeLogDirs;
+use super::describe_quorum::DescribeQuorum;
 use super::describe_topic_partitions::DescribeTopicPartitions;
+use super::elect_leaders::ElectLeaders;
 use super::fetch::Fetch;
 use super::find_coordinator::FindCoordinator;
 use super::frame::Frame;
@@ -89,8 +91,10 @@ pub static APIS: &[Entry] = &[
     Entry::of::<DescribeLogDirs>(),
     Entry::of::<CreatePartitions>(),
     Entry::of::<DeleteGroups>(),
+    Entry::of::<ElectLeaders>(),
     Entry::of::<IncrementalAlterConfigs>(),
     Entry::of::<OffsetDelete>(),
+    Entry::of::<DescribeQuorum>(),
     Entry::of::<DescribeCluster>(),
     Entry::of::<DescribeTopicPartitions>(),
 ];

@@ -8,6 +8,7 @@ pub use kafka_protocol::ResponseError as ErrorCode;
 
 use kafka_protocol::protocol::StrBytes;
 
+use crate::cluster::transfer::TransferError;
 use crate::groups::GroupError;
 use crate::meta::config::ConfigError;
 use crate::meta::decide::topics::TopicError;
@@ -66,6 +67,24 @@ impl From<AdminError> for KafkaError {
             AdminError::Attach(AttachError::Deleted) => ErrorCode::UnknownTopicOrPartition,
         };
         KafkaError::new(code, message)
+    }
+}
+
+/// Of a preferred leader that was asked for.
+impl From<TransferError> for KafkaError {
+    fn from(error: TransferError) -> Self {
+        let code = match error {
+            TransferError::NoShard(_) => ErrorCode::UnknownTopicOrPartition,
+            TransferError::NoNode(_)
+            | TransferError::NoReplica
+            | TransferError::NoVote
+            | TransferError::Away
+            | TransferError::Leaving
+            | TransferError::NotInSync
+            | TransferError::NoLeader => ErrorCode::PreferredLeaderNotAvailable,
+            TransferError::NotTaken => ErrorCode::RequestTimedOut,
+        };
+        KafkaError::new(code, error.to_string())
     }
 }
 

@@ -23,6 +23,7 @@ pub fn gather(broker: &Broker) -> Vec<MetricFamily> {
     if broker.shards.metadata().leadership().open {
         families.extend(cluster(broker));
     }
+    families.extend(super::cluster::gather(broker));
     families.extend(partitions(broker));
     families.extend(groups::gather(broker));
     families.extend(tables(broker));

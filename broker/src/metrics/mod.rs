@@ -2,6 +2,7 @@
 //!
 //! Hot paths hold their metric and pay one atomic; gauges are read off the state at each scrape.
 
+mod cluster;
 mod compaction;
 mod exporter;
 mod groups;

@@ -29,6 +29,7 @@ mod metadata;
 mod offset_commit;
 mod offset_fetch;
 mod produce;
+mod quorum;
 mod sync_group;
 
 /// What a case does with a broker at one version.
@@ -119,6 +120,8 @@ const APIS: &[(&str, Lister)] = &[
     ("DescribeCluster", describe_cluster::cases),
     ("DescribeTopicPartitions", describe_cluster::partition_cases),
     ("DescribeLogDirs", describe_cluster::log_dir_cases),
+    ("DescribeQuorum", quorum::cases),
+    ("ElectLeaders", quorum::election_cases),
     ("DescribeConfigs", configs::describe_cases),
     ("AlterConfigs", configs::alter_cases),
     ("IncrementalAlterConfigs", configs::incremental_cases),

@@ -7,4 +7,6 @@ mod dev;
 mod failover;
 mod formation;
 mod kafka;
+mod leadership;
+mod operators;
 mod services;

@@ -30,7 +30,7 @@ use crate::wal::format::MAX_BODY_LEN;
 use crate::wal::{OpenError, Wal, WalConfig, WalUsage};
 pub use leadership::Leadership;
 pub use proposal::{Proposal, ProposeError};
-pub use shard::{ChangeError, Followers, Members, ReadError, Shard};
+pub use shard::{ChangeError, Followers, MemberProgress, Members, Progress, ReadError, Shard};
 
 /// The longest payload of an entry, in bytes.
 pub const MAX_PAYLOAD_LEN: usize = MAX_BODY_LEN as usize;

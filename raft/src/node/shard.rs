@@ -25,7 +25,7 @@ use crate::planted::{self, Bug};
 use crate::state_machine::StateMachine;
 use crate::threads::blocking;
 use crate::transport::{Answer, Ask, Network, Reply, Request};
-pub use followers::Followers;
+pub use followers::{Followers, MemberProgress, Progress};
 
 /// How long a snapshot is waited for before it is asked for again.
 const BUILD_AGAIN: Duration = Duration::from_millis(100);

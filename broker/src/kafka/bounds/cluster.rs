@@ -2,9 +2,10 @@
 
 use kafka_protocol::messages::{
     AlterConfigsRequest, ApiKey, ApiVersionsRequest, DescribeClusterRequest,
-    DescribeConfigsRequest, DescribeLogDirsRequest, DescribeTopicPartitionsRequest,
-    IncrementalAlterConfigsRequest, MetadataRequest, alter_configs_request,
-    describe_configs_request, describe_log_dirs_request, describe_topic_partitions_request,
+    DescribeConfigsRequest, DescribeLogDirsRequest, DescribeQuorumRequest,
+    DescribeTopicPartitionsRequest, ElectLeadersRequest, IncrementalAlterConfigsRequest,
+    MetadataRequest, alter_configs_request, describe_configs_request, describe_log_dirs_request,
+    describe_quorum_request, describe_topic_partitions_request, elect_leaders_request,
     incremental_alter_configs_request, metadata_request,
 };
 
@@ -131,6 +132,45 @@ pub const DESCRIBE_LOG_DIRS: Request = Request {
         >(&[
             field("topic", STRING),
             field("partitions", INT32S),
+        ])),
+    )]),
+};
+
+pub const ELECT_LEADERS: Request = Request {
+    key: ApiKey::ElectLeaders,
+    name: "ElectLeaders",
+    first: 0,
+    last: 2,
+    flexible: 2,
+    body: Layout::of::<ElectLeadersRequest>(&[
+        field("election_type", INT8).since(1),
+        field(
+            "topic_partitions",
+            structs(&Layout::of::<elect_leaders_request::TopicPartitions>(&[
+                field("topic", STRING),
+                field("partitions", INT32S),
+            ])),
+        ),
+        field("timeout_ms", INT32),
+    ]),
+};
+
+pub const DESCRIBE_QUORUM: Request = Request {
+    key: ApiKey::DescribeQuorum,
+    name: "DescribeQuorum",
+    first: 0,
+    last: 2,
+    flexible: 0,
+    body: Layout::of::<DescribeQuorumRequest>(&[field(
+        "topics",
+        structs(&Layout::of::<describe_quorum_request::TopicData>(&[
+            field("topic_name", STRING),
+            field(
+                "partitions",
+                structs(&Layout::of::<describe_quorum_request::PartitionData>(&[
+                    field("partition_index", INT32),
+                ])),
+            ),
         ])),
     )]),
 };

@@ -49,8 +49,10 @@ pub const REQUESTS: &[Request] = &[
     cluster::DESCRIBE_LOG_DIRS,
     topics::CREATE_PARTITIONS,
     groups::DELETE_GROUPS,
+    cluster::ELECT_LEADERS,
     cluster::INCREMENTAL_ALTER_CONFIGS,
     offsets::OFFSET_DELETE,
+    cluster::DESCRIBE_QUORUM,
     cluster::DESCRIBE_CLUSTER,
     cluster::DESCRIBE_TOPIC_PARTITIONS,
 ];

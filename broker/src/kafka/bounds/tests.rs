@@ -347,8 +347,10 @@ fn the_codec_has_every_described_version_of_request_and_response() {
         DescribeLogDirs: DescribeLogDirsRequest, DescribeLogDirsResponse;
         CreatePartitions: CreatePartitionsRequest, CreatePartitionsResponse;
         DeleteGroups: DeleteGroupsRequest, DeleteGroupsResponse;
+        ElectLeaders: ElectLeadersRequest, ElectLeadersResponse;
         IncrementalAlterConfigs: IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse;
         OffsetDelete: OffsetDeleteRequest, OffsetDeleteResponse;
+        DescribeQuorum: DescribeQuorumRequest, DescribeQuorumResponse;
         DescribeCluster: DescribeClusterRequest, DescribeClusterResponse;
         DescribeTopicPartitions: DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse;
     }

@@ -8,7 +8,7 @@ use openraft::errors::{InitializeError, RaftError};
 use openraft::{EmptyNode, Instant};
 
 use super::{ChangeError, Shard};
-use crate::ids::{Index, NodeId};
+use crate::ids::{Index, NodeId, Term};
 
 /// A follower is in sync while it has answered its leader within this time,
 const IN_SYNC_SILENCE: Duration = Duration::from_secs(3);
@@ -22,6 +22,26 @@ pub struct Followers {
     pub in_sync: BTreeSet<NodeId>,
     /// The last entry that every member is known to hold.
     pub held_by_all: Option<Index>,
+}
+
+/// A shard's members, as its leader sees them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    pub term: Term,
+    /// The leader's last entry, and the last one that is committed.
+    pub last: Option<Index>,
+    pub committed: Option<Index>,
+    pub members: Vec<MemberProgress>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberProgress {
+    pub node: NodeId,
+    pub votes: bool,
+    /// The last entry that it is known to hold.
+    pub holds: Option<Index>,
+    /// Since its last answer; zero for the leader, `None` for one that has never answered.
+    pub silent: Option<Duration>,
 }
 
 impl Shard {
@@ -65,6 +85,36 @@ impl Shard {
             let changed = metrics.changed().await;
             changed.map_err(|_| ChangeError::Fatal("it was shut down".to_owned()))?;
         }
+    }
+
+    /// How far each member is; `None` unless this node leads.
+    pub fn progress(&self) -> Option<Progress> {
+        let metrics = self.raft.metrics();
+        let now = metrics.borrow_watched();
+        let (heartbeat, replication) = (now.heartbeat.as_ref()?, now.replication.as_ref()?);
+        let voters: BTreeSet<u64> = now.membership_config.voter_ids().collect();
+        let member = |node: u64| {
+            let leads = node == self.node.0;
+            let matched = || replication.get(&node)?.as_ref().map(|id| id.index);
+            let answered = || heartbeat.get(&node)?.as_ref().map(|at| at.elapsed());
+            MemberProgress {
+                node: NodeId(node),
+                votes: voters.contains(&node),
+                holds: if leads { now.last_log_index } else { matched() },
+                silent: if leads {
+                    Some(Duration::ZERO)
+                } else {
+                    answered()
+                },
+            }
+        };
+        let members = now.membership_config.nodes().map(|(id, _)| member(*id));
+        Some(Progress {
+            term: now.current_term,
+            last: now.last_log_index,
+            committed: now.cluster_committed.as_ref().map(|id| id.index),
+            members: members.collect(),
+        })
     }
 
     /// `None` unless this node leads.
