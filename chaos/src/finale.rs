@@ -19,6 +19,7 @@ use crate::node;
 /// Within so long all replicas are in sync, on every node's word.
 pub const CONVERGED: Duration = Duration::from_secs(60);
 const READ_LIMIT: Duration = Duration::from_secs(60);
+const LEADER_LIMIT: Duration = Duration::from_secs(20);
 const STEP_MS: u64 = 200;
 const PAGE: usize = 500;
 
@@ -132,6 +133,23 @@ fn read_round(scene: &Arc<Scene>, read: &mut Read, dead: Option<usize>) -> Resul
     Ok(())
 }
 
+/// Who leads a partition, and where it says that it ends. Leadership may move while it is asked for.
+fn leader_and_end(topic: &str, one: &Described) -> Result<(usize, i64)> {
+    let asked = || {
+        let end = calls::end_offset(node::kafka(one.leader as usize - 1), topic, one.partition);
+        if let Ok(Ok(end)) = end {
+            return Some((one.leader as usize - 1, end));
+        }
+        let found = calls::describe(node::kafka(one.leader as usize - 1), topic).ok()?;
+        let now = found.get(usize::try_from(one.partition).ok()?)?;
+        let place = usize::try_from(now.leader - 1).ok()?;
+        let end = calls::end_offset(node::kafka(place), topic, one.partition);
+        Some((place, end.ok()?.ok()?))
+    };
+    let found = crate::time::wait_for(LEADER_LIMIT, Duration::from_millis(STEP_MS), asked);
+    found.with_context(|| format!("{topic}: nobody says where {one:?} ends"))
+}
+
 /// All partitions from their beginning to where they end now.
 fn read_topic<T>(
     scene: &Scene,
@@ -151,9 +169,7 @@ fn read_topic<T>(
     let mut left = BTreeMap::new();
     let mut found = BTreeMap::new();
     for one in partitions {
-        let place = usize::try_from(one.leader - 1).context("no leader")?;
-        let end = calls::end_offset(node::kafka(place), topic, one.partition)?;
-        let end = end.map_err(|code| anyhow::anyhow!("the end of {topic}: error {code}"))?;
+        let (place, end) = leader_and_end(topic, one)?;
         left.insert(one.partition, end);
         found.insert(
             one.partition,

@@ -1,5 +1,6 @@
 //! Consumers of the log: some read all partitions and begin again now and then, some share them as a group.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,9 +17,14 @@ use crate::history::Poll;
 
 pub const ASSIGNED: u64 = 2;
 pub const SUBSCRIBED: u64 = 2;
+/// So many records are read again.
+const BACK: i64 = 100;
 const POLL: Duration = Duration::from_millis(200);
 /// A consumer begins again, or leaves its group, after about so long, in ms.
 const LIFE_MS: u64 = 40_000;
+
+/// Offsets by partition.
+type Last = BTreeMap<i32, i64>;
 
 /// Counts assignments: offsets follow each other within one only.
 struct Context {
@@ -39,20 +45,22 @@ impl ConsumerContext for Context {
 pub fn run_assigned(scene: &Arc<Scene>, number: u64) {
     let mut luck = Luck::new(scene.seed ^ (number << 16));
     let mut life = 0;
+    let mut last = Last::new();
     while scene.goes_on() {
         // What lies behind the end, or before the beginning, is an error that is told.
         let consumer = consumer(scene, &format!("reader-{number}"), "error", life);
-        let from = match life % 2 {
-            0 => Offset::Beginning,
-            _ => Offset::OffsetTail(100),
+        // Every other time from a little before what it saw. librdkafka may ask for a relative offset again.
+        let from = |partition| match last.get(&partition) {
+            Some(last) if life % 2 == 1 => Offset::Offset((last - BACK).max(0)),
+            _ => Offset::Beginning,
         };
         let mut all = TopicPartitionList::new();
         for partition in 0..LOG_PARTITIONS {
-            all.add_partition_offset(LOG, partition, from)
+            all.add_partition_offset(LOG, partition, from(partition))
                 .expect("a partition");
         }
         consumer.assign(&all).expect("assigned");
-        follow(scene, &consumer, number, &mut luck);
+        last.extend(follow(scene, &consumer, number, &mut luck));
         life += 1;
     }
 }
@@ -90,16 +98,22 @@ fn consumer(scene: &Scene, group: &str, reset: &str, life: u64) -> BaseConsumer<
         .expect("the configuration is good")
 }
 
-fn follow(scene: &Scene, consumer: &BaseConsumer<Context>, number: u64, luck: &mut Luck) {
+/// Answers the last offsets.
+fn follow(scene: &Scene, consumer: &BaseConsumer<Context>, number: u64, luck: &mut Luck) -> Last {
+    let mut last = Last::new();
     let clock = scene.recorder.clock;
     let end = clock.micros() + (LIFE_MS / 2 + luck.below(LIFE_MS)) * 1_000;
     while scene.goes_on() && clock.micros() < end {
         match consumer.poll(POLL) {
-            Some(Ok(message)) => note(scene, consumer.context(), number, &message),
+            Some(Ok(message)) => {
+                note(scene, consumer.context(), number, &message);
+                last.insert(message.partition(), message.offset());
+            }
             Some(Err(error)) => complain(scene, number, &error),
             None => {}
         }
     }
+    last
 }
 
 fn note(scene: &Scene, context: &Context, consumer: u64, message: &BorrowedMessage<'_>) {
