@@ -32,6 +32,7 @@ pub struct Partition {
     replaced: AtomicBool,
     /// and the rows of its table may not be what they come to.
     rows_differ: AtomicBool,
+    detached: AtomicBool,
 }
 
 impl Partition {
@@ -54,6 +55,7 @@ impl Partition {
             waiters: Mutex::default(),
             replaced: AtomicBool::new(false),
             rows_differ: AtomicBool::new(false),
+            detached: AtomicBool::new(false),
         }
     }
 
@@ -145,6 +147,15 @@ impl Partition {
                 },
             }
         }
+    }
+
+    /// It is taken out of its shard: its topic is gone.
+    pub fn was_detached(&self) {
+        self.detached.store(true, Ordering::Release);
+    }
+
+    pub fn is_detached(&self) -> bool {
+        self.detached.load(Ordering::Acquire)
     }
 
     /// Its records were replaced by those of a replica that had compacted them further.

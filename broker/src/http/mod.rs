@@ -4,6 +4,7 @@ mod bodies;
 mod cluster;
 pub mod forward;
 mod health;
+mod name;
 pub mod registry;
 mod rejects;
 pub mod server;

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::json;
 
+use super::name::Name;
 use crate::broker::Broker;
 
 pub fn router(broker: Arc<Broker>) -> Router {
@@ -17,7 +18,7 @@ pub fn router(broker: Arc<Broker>) -> Router {
         .with_state(broker)
 }
 
-async fn rejects(State(broker): State<Arc<Broker>>, Path(topic): Path<String>) -> Response {
+async fn rejects(State(broker): State<Arc<Broker>>, Name(topic): Name) -> Response {
     let id = broker
         .meta
         .read()

@@ -222,6 +222,7 @@ impl Machine {
             let Some(partition) = self.partitions.remove(id) else {
                 continue;
             };
+            partition.was_detached();
             if let Some(fold) = self.folds.of(partition.role) {
                 fold.detach(id);
             }

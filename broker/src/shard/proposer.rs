@@ -395,7 +395,9 @@ impl Proposer {
                 {
                     Ok(item.waiting.appended)
                 }
-                Ok(_) => Err(AppendError::Detached),
+                Ok(_) if item.partition.is_detached() => Err(AppendError::Detached),
+                // It was to follow an entry that was not appended, as where the leader has changed.
+                Ok(_) => Err(AppendError::NotLeader),
                 Err(ProposeError::NotLeader { .. }) => Err(AppendError::NotLeader),
                 Err(_) => Err(AppendError::Unknown),
             };

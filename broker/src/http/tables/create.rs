@@ -2,14 +2,15 @@
 
 use axum::Json;
 use axum::body::Bytes;
+use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
 use super::lookup::read;
 use super::{ApiError, Service, describe};
+use crate::http::name::Name;
 
 const HINT: &str =
     r#"send {"partitions":3,"settings":{"table.key.format":"string"}}, both being optional"#;
@@ -67,7 +68,7 @@ impl From<CreateError> for ApiError {
 /// `PUT /v1/tables/{table}`
 pub async fn put(
     State(service): Service,
-    Path(name): Path<String>,
+    Name(name): Name,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<describe::Description>), ApiError> {
     let body = read(body)?;
@@ -81,5 +82,5 @@ pub async fn put(
     } else {
         StatusCode::OK
     };
-    Ok((status, describe::one(State(service), Path(name)).await?))
+    Ok((status, describe::one(State(service), Name(name)).await?))
 }

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use arrow_schema::Fields;
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::Serialize;
 use weir_tables::json::type_name;
 use weir_tables::{BucketState, StoreError};
 
 use super::{ApiError, Service, TableService, blocking, find};
+use crate::http::name::Name;
 use crate::tables::OpenTable;
 
 /// Last write wins; the other engines come later.
@@ -108,10 +109,7 @@ pub async fn list(State(service): Service) -> Result<Json<List>, ApiError> {
 }
 
 /// `GET /v1/tables/{table}`
-pub async fn one(
-    State(service): Service,
-    Path(name): Path<String>,
-) -> Result<Json<Description>, ApiError> {
+pub async fn one(State(service): Service, Name(name): Name) -> Result<Json<Description>, ApiError> {
     let open = find(&*service, &name).await?;
     let marks = watermarks(&*service, &open);
     blocking(move || Ok(Json(describe(&open, partitions(&open, &marks)?)?))).await

@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use axum::body::Bytes;
+use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, Visitor};
@@ -15,6 +15,7 @@ use weir_tables::{FoundRow, KeysSeed, LookupKeys, RowOptions, RowWriter};
 
 use super::query::{Query, key_values};
 use super::{ApiError, Service, blocking, find, json, row_path};
+use crate::http::name::Name;
 use crate::tables::OpenTable;
 
 /// Most keys of one lookup.
@@ -49,7 +50,7 @@ pub async fn one(State(service): Service, uri: Uri) -> Result<Response, ApiError
 /// `POST /v1/tables/{table}/lookup`
 pub async fn many(
     State(service): Service,
-    Path(name): Path<String>,
+    Name(name): Name,
     uri: Uri,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {

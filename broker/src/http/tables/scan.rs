@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
 use base64::Engine;
@@ -16,6 +16,7 @@ use weir_tables::{RowError, RowWriter, ScanRange, ScanSource, StoreError, scan};
 use super::lookup::Options;
 use super::query::{Query, key_parts, key_values};
 use super::{ApiError, Service, blocking, find, json};
+use crate::http::name::Name;
 use crate::tables::OpenTable;
 
 const DEFAULT_LIMIT: usize = 100;
@@ -27,7 +28,7 @@ const CURSOR_VERSION: u8 = 1;
 /// `GET /v1/tables/{table}/rows?prefix=&limit=&cursor=`
 pub async fn page(
     State(service): Service,
-    Path(name): Path<String>,
+    Name(name): Name,
     uri: Uri,
 ) -> Result<Response, ApiError> {
     let open = find(&*service, &name).await?;

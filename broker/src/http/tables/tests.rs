@@ -132,6 +132,7 @@ async fn tables_that_are_none_are_refused() {
     );
     let wrong = call(&service, Method::POST, "/v1/tables/planes/rows/a", "").await;
     refused(wrong, 405, "wrong_method", None);
+    refused(get(&service, "/v1/tables/%AA").await, 400, "bad_path", None);
 }
 
 #[tokio::test]
