@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use weir_raft::{Index, NodeId};
+use weir_raft::{Index, NodeId, Seat};
 
 use super::message::Question;
 use super::peers::Peers;
@@ -123,6 +124,17 @@ impl Leaders {
         })
     }
 
+    /// Until the transport stops. A node that comes back a moment later leaves no more, so each change is looked at.
+    async fn forget_who_left(
+        self: Arc<Self>,
+        mut connected: watch::Receiver<BTreeMap<NodeId, Seat>>,
+    ) {
+        while connected.changed().await.is_ok() {
+            let now = connected.borrow_and_update();
+            self.leaving.write().retain(|node| now.contains_key(node));
+        }
+    }
+
     /// Looks at the shards that are led here and tells the peers, until the node stops.
     pub async fn run(
         self: Arc<Self>,
@@ -134,6 +146,7 @@ impl Leaders {
             return;
         };
         let mut connected = transport.peers();
+        tokio::spawn(self.clone().forget_who_left(connected.clone()));
         let mut told = Vec::new();
         let mut looks = 0;
         let mut terms = BTreeMap::new();
@@ -147,7 +160,6 @@ impl Leaders {
             let others = connected.has_changed().unwrap_or(false);
             if led != told || others || looks % REPEAT == 0 {
                 let now: Vec<NodeId> = connected.borrow_and_update().keys().copied().collect();
-                self.leaving.write().retain(|node| now.contains(node));
                 self.hear(led.clone());
                 tell(&peers, &now, &led);
                 told = led;

@@ -403,7 +403,8 @@ fn records(consumer: &BaseConsumer) -> i64 {
                 .fetch_watermarks(TOPIC, partition, Duration::from_secs(5))
                 .ok()
         };
-        let found = clock::wait_for(Duration::from_secs(20), Duration::from_millis(100), asked);
+        // The client finds out by itself who leads now.
+        let found = clock::wait_for(Duration::from_secs(60), Duration::from_millis(100), asked);
         left += found.expect("watermarks").1;
     }
     consumer.assign(&assignment).expect("assigned");

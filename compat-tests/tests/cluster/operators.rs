@@ -243,7 +243,9 @@ fn a_partition_is_handed_to_a_node_and_balance_brings_it_back() {
     let next = (controller % 3 + 1).to_string();
     let moved = weir(asked, &["transfer", "--shard", "0", "--to", &next]);
     assert!(moved.ok, "{}", moved.stderr);
-    assert_eq!(self::cluster(asked)["controller"].to_string(), next);
+    cluster.eventually("the new controller", || {
+        (self::cluster(asked)["controller"].to_string() == next).then_some(())
+    });
 
     for (words, reason) in [
         (
