@@ -80,7 +80,8 @@ fn answer(state: &MetaState, quorum: &Quorum, version: i16, now_ms: i64) -> Desc
     let replicas = |votes: bool| {
         let replicas = quorum.replicas.iter();
         let replicas = replicas.filter(|replica| replica.votes == votes);
-        let replicas = replicas.filter_map(|replica| replica_state(state, replica, now_ms));
+        let replicas =
+            replicas.filter_map(|replica| replica_state(state, replica, version, now_ms));
         replicas.collect::<Vec<_>>()
     };
     let leader = state.broker_of(quorum.leader).map_or(NOBODY, BrokerId);
@@ -112,15 +113,24 @@ fn end(entry: Option<Index>) -> i64 {
 }
 
 /// `None` for a node that has not registered yet.
-fn replica_state(state: &MetaState, replica: &Replica, now_ms: i64) -> Option<ReplicaState> {
+fn replica_state(
+    state: &MetaState,
+    replica: &Replica,
+    version: i16,
+    now_ms: i64,
+) -> Option<ReplicaState> {
     let before = |ago: Option<u64>| {
         let ago = ago.and_then(|ago| i64::try_from(ago).ok());
         ago.map_or(-1, |ago| now_ms - ago)
     };
+    let directory = match version {
+        2.. => Uuid::from_u64_pair(0, replica.node),
+        _ => Uuid::nil(),
+    };
     Some(
         ReplicaState::default()
             .with_replica_id(BrokerId(state.broker_of(replica.node)?))
-            .with_replica_directory_id(Uuid::from_u64_pair(0, replica.node))
+            .with_replica_directory_id(directory)
             .with_log_end_offset(end(replica.holds))
             .with_last_fetch_timestamp(before(replica.silent_ms))
             .with_last_caught_up_timestamp(before(replica.behind_ms)),
@@ -153,6 +163,8 @@ fn refuse(request: &DescribeQuorumRequest, error: &KafkaError) -> DescribeQuorum
         let partitions = topic.partitions.iter().map(|partition| {
             PartitionData::default()
                 .with_partition_index(partition.partition_index)
+                // As Kafka leaves it.
+                .with_leader_id(BrokerId(0))
                 .with_error_code(error.code())
                 .with_error_message(error.message())
         });

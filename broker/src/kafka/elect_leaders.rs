@@ -163,7 +163,8 @@ fn judge_one(
 }
 
 fn not_needed() -> Judged {
-    Judged::Refused(ErrorCode::ElectionNotNeeded.into())
+    let reason = "the partition is led as the election would have it";
+    Judged::Refused(KafkaError::new(ErrorCode::ElectionNotNeeded, reason))
 }
 
 /// As Kafka does, leaves out what needed no election where nobody has named it.
