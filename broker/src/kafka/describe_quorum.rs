@@ -163,8 +163,7 @@ fn refuse(request: &DescribeQuorumRequest, error: &KafkaError) -> DescribeQuorum
         let partitions = topic.partitions.iter().map(|partition| {
             PartitionData::default()
                 .with_partition_index(partition.partition_index)
-                // As Kafka leaves it.
-                .with_leader_id(BrokerId(0))
+                .with_leader_id(NOBODY)
                 .with_error_code(error.code())
                 .with_error_message(error.message())
         });

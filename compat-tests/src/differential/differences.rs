@@ -88,6 +88,12 @@ pub const DELIBERATE: &[Deliberate] = &[
         "a refusal says why where Kafka leaves the message out",
     ),
     deliberate(
+        "DescribeQuorum/*",
+        "*/leader_id",
+        Side::Any,
+        "a partition that is refused has no leader, and not the broker 0",
+    ),
+    deliberate(
         "FindCoordinator/transactional id/*",
         "*",
         Side::Any,

@@ -240,11 +240,14 @@ fn a_partition_is_handed_to_a_node_and_balance_brings_it_back() {
     );
 
     let controller = self::cluster(asked)["controller"].as_i64().expect("one");
-    let next = (controller % 3 + 1).to_string();
-    let moved = weir(asked, &["transfer", "--shard", "0", "--to", &next]);
+    let next = controller % 3 + 1;
+    let moved = weir(
+        asked,
+        &["transfer", "--shard", "0", "--to", &next.to_string()],
+    );
     assert!(moved.ok, "{}", moved.stderr);
     cluster.eventually("the new controller", || {
-        (self::cluster(asked)["controller"].to_string() == next).then_some(())
+        (self::cluster(asked)["controller"] == next).then_some(())
     });
 
     for (words, reason) in [
