@@ -156,7 +156,7 @@ impl Broker {
         let partition = self
             .find_partition(topic, index)
             .ok_or_else(|| self.missing_code(topic, index))?;
-        let leadership = partition.shard.leadership();
+        let leadership = partition.leadership();
         if !leadership.open {
             return Err(ErrorCode::NotLeaderOrFollower);
         }

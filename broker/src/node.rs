@@ -18,7 +18,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::cluster::log::ClusterLog;
 use crate::cluster::promise::BelongingError;
 use crate::cluster::start::{Side, connect};
-use crate::cluster::{Founding, Peers, balance, handover};
+use crate::cluster::{Founding, Peers, balance, drain, handover, moves};
 use crate::connections::{Connections, Descriptors};
 use crate::data_plane::{self, DataPlane, Surroundings, Tending};
 use crate::groups::{GroupStore, Groups};
@@ -266,6 +266,8 @@ impl Node {
         if let Some(service) = side.service() {
             service.has_broker(broker.clone(), surfaces.clone());
             tokio::spawn(balance::run(broker.clone()));
+            tokio::spawn(moves::run(broker.clone()));
+            tokio::spawn(drain::run(broker.clone()));
         }
         let tending = data.tend(Tending {
             shards: broker.shards.clone(),
@@ -591,6 +593,7 @@ fn new_cluster(
             &BTreeMap::new(),
             nodes.len().min(factor).max(1),
             per_node,
+            1,
         ),
         shards_per_node: per_node,
     }

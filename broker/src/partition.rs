@@ -1,7 +1,7 @@
 //! A partition on this node: its log, and the readers that wait for it to grow.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
@@ -9,12 +9,33 @@ use tokio::sync::Notify;
 use weir_log::{
     BlockReader, PartitionLog, ReadError, ReadPlan, ReadRequest, TimestampHit, TimestampSearch,
 };
+use weir_raft::Leadership;
 
 use crate::shard::entry::{PartitionId, Role};
 use crate::shard::host::ShardHost;
 
 /// Plans that may be overtaken by a move of the records, for one read: each move takes seconds.
 const PLAN_AGAIN: u32 = 3;
+
+/// What a shard does with a partition that it carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Stage {
+    /// It serves it.
+    Open = 0,
+    /// It has come to its end here, and goes on in another shard.
+    Sealed = 1,
+    /// It comes from another shard, which serves it.
+    Arriving = 2,
+}
+
+impl Stage {
+    pub fn from_number(number: u8) -> Option<Stage> {
+        [Stage::Open, Stage::Sealed, Stage::Arriving]
+            .into_iter()
+            .find(|stage| *stage as u8 == number)
+    }
+}
 
 /// One partition's replica on this node. It is idle state only: no task, timer or open file.
 pub struct Partition {
@@ -27,6 +48,8 @@ pub struct Partition {
     pub shard: Arc<ShardHost>,
     /// Changed by [`Partition::change`] only; everything in it is committed.
     pub log: RwLock<PartitionLog>,
+    /// Changed by the shard's apply only.
+    stage: AtomicU8,
     waiters: Mutex<Vec<Arc<Notify>>>,
     /// Its records are other ones than before, though they come to the same,
     replaced: AtomicBool,
@@ -52,10 +75,39 @@ impl Partition {
             role,
             shard,
             log: RwLock::new(log),
+            stage: AtomicU8::new(Stage::Open as u8),
             waiters: Mutex::default(),
             replaced: AtomicBool::new(false),
             rows_differ: AtomicBool::new(false),
             detached: AtomicBool::new(false),
+        }
+    }
+
+    /// The same in another stage.
+    pub fn in_stage(self, stage: Stage) -> Partition {
+        self.enter(stage);
+        self
+    }
+
+    pub fn stage(&self) -> Stage {
+        let number = self.stage.load(Ordering::Acquire);
+        Stage::from_number(number).expect("only stages are stored")
+    }
+
+    pub fn enter(&self, stage: Stage) {
+        self.stage.store(stage as u8, Ordering::Release);
+    }
+
+    /// Who leads the partition, as this node knows it: the leader of its shard, while that serves it.
+    pub fn leadership(&self) -> Leadership {
+        let shard = self.shard.leadership();
+        match self.stage() {
+            Stage::Open => shard,
+            Stage::Sealed | Stage::Arriving => Leadership {
+                leader: None,
+                open: false,
+                ..shard
+            },
         }
     }
 
@@ -149,7 +201,7 @@ impl Partition {
         }
     }
 
-    /// It is taken out of its shard: its topic is gone.
+    /// It is taken out of the shard that served it: its topic is gone. What moves is sealed before.
     pub fn was_detached(&self) {
         self.detached.store(true, Ordering::Release);
     }

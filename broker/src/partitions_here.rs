@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use uuid::Uuid;
-use weir_raft::NodeId;
+use weir_raft::{NodeId, ShardId};
 
 use crate::cluster::leaders::Led;
 use crate::cluster::message::{Answer, Question};
@@ -142,7 +142,8 @@ impl PartitionsHere {
                 topic: topic_id,
                 index,
             };
-            self.partitions.get(id).is_some()
+            let shard = ShardId(place.shard);
+            self.partitions.get_in(shard, id).is_some()
                 || !state.replicas_of(place.shard).contains(&self.broker_id)
         }))
     }

@@ -258,6 +258,7 @@ mod tests {
             created_at_ms: 0,
             table: None,
             partitioners: None,
+            moves: Default::default(),
         };
         commit(&meta, MetaCommand::CreateTopic(topic)).await;
         let views = TopicViews::new(meta.clone(), 7, Configs::new());

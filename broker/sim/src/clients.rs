@@ -120,6 +120,7 @@ impl Clients {
             created_at_ms: 0,
             table: None,
             partitioners: None,
+            moves: Default::default(),
         };
         let here = TopicHere {
             id,

@@ -49,8 +49,11 @@ pub async fn run(shard: Arc<ShardHost>, meta: Arc<Meta>, peers: Peers) {
         let step = if open {
             let now = shard.raft().members();
             let wanted = wanted(&meta.read(), shard.id.0, &now.voters);
-            next(&now, shard.raft().is_changing_voters(), &wanted, |node| {
-                node == shard.node_id() || peers.is_connected(node)
+            let changing = shard.raft().is_changing_voters();
+            wanted.and_then(|wanted| {
+                next(&now, changing, &wanted, |node| {
+                    node == shard.node_id() || peers.is_connected(node)
+                })
             })
         } else {
             None
@@ -74,28 +77,28 @@ pub async fn run(shard: Arc<ShardHost>, meta: Arc<Meta>, peers: Peers) {
     }
 }
 
-/// Who is to be a member. A voter that the metadata knows nothing of has not registered yet, and stays.
-fn wanted(state: &MetaState, shard: u64, voters: &BTreeSet<NodeId>) -> Wanted {
+/// Who is to be a member. A voter that the metadata knows nothing of has not registered yet, and stays. `None` for a
+/// shard that the metadata does not name.
+fn wanted(state: &MetaState, shard: u64, voters: &BTreeSet<NodeId>) -> Option<Wanted> {
     let unknown = |node: &&NodeId| state.broker_of(node.0).is_none() && !state.is_former(node.0);
     let unknown: BTreeSet<NodeId> = voters.iter().filter(unknown).copied().collect();
     let node = |broker: &i32| Some(NodeId(state.nodes().get(broker)?.raft_id));
     if shard != METADATA {
-        let replicas = state.replicas_of(shard);
-        let replicas = replicas.iter().filter_map(node);
-        return Wanted {
-            voters: replicas.chain(unknown).collect(),
+        let replicas = state.shards().get(&shard)?.replicas.iter();
+        return Some(Wanted {
+            voters: replicas.filter_map(node).chain(unknown).collect(),
             learners: BTreeSet::new(),
-        };
+        });
     }
     let mut all: Vec<NodeId> = state.nodes().keys().filter_map(node).collect();
     // Who votes goes on to.
     all.sort_by_key(|node| !voters.contains(node));
     let places = MAX_METADATA_VOTERS.saturating_sub(unknown.len());
     let (vote, learn) = all.split_at(all.len().min(places));
-    Wanted {
+    Some(Wanted {
         voters: vote.iter().copied().chain(unknown).collect(),
         learners: learn.iter().copied().collect(),
-    }
+    })
 }
 
 /// A voter goes only when all that shall vote are members, so that there are never fewer on the way. While voters change,
@@ -255,16 +258,16 @@ mod tests {
     #[test]
     fn founders_that_have_not_registered_yet_keep_their_vote() {
         let founders = nodes(&[1, 2, 3]);
-        let one = wanted(&state(&[(1, 1)]), METADATA, &founders);
+        let one = wanted(&state(&[(1, 1)]), METADATA, &founders).unwrap();
         assert_eq!(one.voters, founders);
-        let replaced = wanted(&state(&[(1, 1), (2, 2), (2, 4)]), METADATA, &founders);
+        let replaced = wanted(&state(&[(1, 1), (2, 2), (2, 4)]), METADATA, &founders).unwrap();
         assert_eq!(replaced.voters, nodes(&[1, 3, 4]));
     }
 
     #[test]
     fn five_nodes_vote_on_the_metadata_and_the_others_learn() {
         let seven: Vec<(i32, u64)> = (1..8).map(|id| (id, id as u64)).collect();
-        let wanted = wanted(&state(&seven), METADATA, &nodes(&[5, 6, 7]));
+        let wanted = wanted(&state(&seven), METADATA, &nodes(&[5, 6, 7])).unwrap();
         assert_eq!(wanted.voters, nodes(&[1, 2, 5, 6, 7]));
         assert_eq!(wanted.learners, nodes(&[3, 4]));
     }

@@ -48,6 +48,13 @@ pub enum Question {
     Attached { topic: Uuid },
     /// Send me records of a partition.
     Records(RecordsQuestion),
+    /// End a partition in this shard, for it goes on in shard `to`.
+    Seal {
+        shard: u64,
+        topic: Uuid,
+        index: i32,
+        to: u64,
+    },
     /// Answer this request, whose body is the body.
     Http(HttpRequest),
 }
@@ -76,6 +83,11 @@ pub enum Answer {
     Refused(String),
     /// Whole batches, which are the body.
     Records(RecordsAnswer),
+    /// The partition has come to its end, and no leader epoch above this one was given out. The body is what is known of
+    /// its log (`weir_log::format`).
+    Sealed {
+        highest_epoch: i32,
+    },
     /// The response, whose body is the body.
     Http(HttpResponse),
 }
@@ -83,6 +95,9 @@ pub enum Answer {
 /// Committed records of a partition, from the batch that holds `from` on, below `upto`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordsQuestion {
+    /// Of the replica of this shard; else of the one that is served.
+    #[serde(default)]
+    pub shard: Option<u64>,
     pub topic: Uuid,
     pub index: i32,
     pub from: i64,

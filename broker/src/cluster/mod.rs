@@ -11,6 +11,7 @@
 
 pub mod balance;
 pub mod bring;
+pub mod drain;
 pub mod failover;
 pub mod founding;
 pub mod handover;
@@ -18,6 +19,7 @@ pub mod leaders;
 pub mod log;
 pub mod members;
 pub mod message;
+pub mod moves;
 pub mod overview;
 pub mod peers;
 pub mod promise;

@@ -11,14 +11,14 @@ use weir_raft::{Caller, NodeId};
 use super::founding::Formation;
 use super::leaders::Leaders;
 use super::log::answer_commit;
-use super::message::{self, Answer, Question, RecordsAnswer, RecordsQuestion};
+use super::message::{self, Answer, Question};
+use super::moves;
 use super::peers::Peers;
-use super::{bring, overview, quorum, transfer};
+use super::{overview, quorum, transfer};
 use crate::broker::Broker;
 use crate::http::forward;
 use crate::meta::decide::cluster::register;
 use crate::meta::{ChangeError, Meta, NodeInfo};
-use crate::shard::entry::PartitionId;
 use crate::shard::hosted::HostedShards;
 use crate::shard::hosting::METADATA;
 
@@ -99,10 +99,9 @@ impl Service {
             },
             Question::Reaches { node } => Answer::Reaches(self.peers.is_connected(NodeId(node))),
             Question::Attached { topic } => self.attached(topic).await,
-            Question::Records(question) => match self.records(question).await {
-                Ok((answer, records)) => return (Answer::Records(answer), records),
-                Err(reason) => Answer::Refused(reason),
-            },
+            question @ (Question::Records(_) | Question::Seal { .. }) => {
+                return self.of_partition(question).await;
+            }
             Question::Http(request) => match self.surfaces.get() {
                 Some(surfaces) => match surfaces.answer(request, body).await {
                     Ok((response, body)) => return (Answer::Http(response), body),
@@ -145,19 +144,13 @@ impl Service {
         quorum.map_or(Answer::NotLeader, Answer::Quorum)
     }
 
-    async fn records(&self, question: RecordsQuestion) -> Result<(RecordsAnswer, Bytes), String> {
-        let broker = self.broker.get();
-        let broker = broker.ok_or("the node that was asked is starting itself")?;
-        let id = PartitionId {
-            topic: question.topic,
-            index: question.index,
+    async fn of_partition(&self, question: Question) -> (Answer, Bytes) {
+        let refused = |reason: String| (Answer::Refused(reason), Bytes::new());
+        let Some(broker) = self.broker.get() else {
+            return refused("the node that was asked is starting itself".to_owned());
         };
-        let partition = broker.partitions.get(id);
-        let partition = partition.ok_or("the partition is not there any more")?;
-        let blocks = broker.blocks.clone();
-        let read = move || bring::records(&partition, &*blocks, &question);
-        let read = tokio::task::spawn_blocking(read).await;
-        read.map_err(|error| error.to_string())?
+        let answered = moves::answer(broker, &question).await;
+        answered.unwrap_or_else(refused)
     }
 
     async fn attached(&self, topic: Uuid) -> Answer {

@@ -34,22 +34,26 @@ pub struct Place {
     pub rack: Option<String>,
 }
 
-/// The nodes of a cluster.
+/// The nodes of a cluster that may get something.
 pub fn places(state: &MetaState) -> Vec<Place> {
     let place = |(id, node): (&i32, &super::NodeInfo)| Place {
         broker_id: *id,
         raft_id: node.raft_id,
         rack: node.rack.clone(),
     };
-    state.nodes().iter().map(place).collect()
+    let nodes = state.nodes().iter();
+    let stay = nodes.filter(|(id, _)| !state.draining().contains(id));
+    stay.map(place).collect()
 }
 
-/// The shards with `factor` replicas that are missing so that every node is the first to lead some.
+/// The shards with `factor` replicas that are missing so that every node is the first to lead some; their ids begin
+/// with `next`.
 pub fn missing_shards(
     nodes: &[Place],
     shards: &BTreeMap<u64, ShardInfo>,
     factor: usize,
     per_node: u64,
+    mut next: u64,
 ) -> BTreeMap<u64, ShardInfo> {
     assert!((1..=nodes.len()).contains(&factor));
     let nodes = across_racks(nodes);
@@ -58,7 +62,6 @@ pub fn missing_shards(
         let mut of_factor = shards.values().filter(of_factor);
         of_factor.any(|info| info.replicas.first() == Some(&broker))
     };
-    let mut next = shards.last_key_value().map_or(1, |(id, _)| id + 1);
     let mut made = BTreeMap::new();
     for _ in 0..per_node {
         for (at, node) in nodes.iter().enumerate() {
@@ -118,14 +121,14 @@ mod tests {
     #[test]
     fn every_node_is_the_first_to_lead_and_sets_of_replicas_are_few() {
         let none = BTreeMap::new();
-        let three = missing_shards(&nodes(&[None; 3]), &none, 3, 1);
+        let three = missing_shards(&nodes(&[None; 3]), &none, 3, 1, 1);
         assert_eq!(replicas(&three), [[0, 1, 2], [1, 2, 0], [2, 0, 1]]);
         assert_eq!(three[&2].founders, [101, 102, 100]);
-        let single = missing_shards(&nodes(&[None; 3]), &none, 1, 2);
+        let single = missing_shards(&nodes(&[None; 3]), &none, 1, 2, 1);
         assert_eq!(replicas(&single), [[0], [1], [2], [0], [1], [2]]);
-        let four = missing_shards(&nodes(&[None; 4]), &none, 3, 1);
+        let four = missing_shards(&nodes(&[None; 4]), &none, 3, 1, 1);
         assert_eq!(replicas(&four)[3], [3, 0, 1]);
-        let six = missing_shards(&nodes(&[None; 6]), &none, 3, 1);
+        let six = missing_shards(&nodes(&[None; 6]), &none, 3, 1, 1);
         let mut sets: Vec<Vec<i32>> = replicas(&six);
         sets.iter_mut().for_each(|set| set.sort());
         sets.dedup();
@@ -134,9 +137,9 @@ mod tests {
 
     #[test]
     fn what_is_there_stays_and_a_new_node_gets_its_own() {
-        let shards = missing_shards(&nodes(&[None; 1]), &BTreeMap::new(), 1, 2);
+        let shards = missing_shards(&nodes(&[None; 1]), &BTreeMap::new(), 1, 2, 1);
         assert_eq!(shards.keys().copied().collect::<Vec<_>>(), [1, 2]);
-        let more = missing_shards(&nodes(&[None; 2]), &shards, 1, 2);
+        let more = missing_shards(&nodes(&[None; 2]), &shards, 1, 2, 3);
         assert_eq!(replicas(&more), [[1], [1]]);
         assert_eq!(more.keys().copied().collect::<Vec<_>>(), [3, 4]);
     }
@@ -144,7 +147,7 @@ mod tests {
     #[test]
     fn replicas_are_in_different_racks() {
         let racks = [Some("a"), Some("a"), Some("b"), Some("b")];
-        let shards = missing_shards(&nodes(&racks), &BTreeMap::new(), 2, 1);
+        let shards = missing_shards(&nodes(&racks), &BTreeMap::new(), 2, 1, 1);
         for set in replicas(&shards) {
             assert_ne!(set[0] / 2, set[1] / 2, "{set:?}");
         }

@@ -182,7 +182,7 @@ fn led_partitions(broker: &Broker) -> Vec<Led> {
                 // Their series are left out.
                 return led;
             }
-            if partition.shard.leadership().open {
+            if partition.leadership().open {
                 led.push((
                     topic.name.to_string(),
                     partition,

@@ -404,7 +404,11 @@ impl Retire {
         let mut sorted = BTreeMap::new();
         for shard in self.parts.shards.all().iter() {
             let here = self.parts.partitions.of_shard(shard);
-            sorted.extend(here.into_iter().map(|partition| (partition.id, partition)));
+            let key = |partition: &Partition| (partition.id, partition.shard.id);
+            sorted.extend(
+                here.into_iter()
+                    .map(|partition| (key(&partition), partition)),
+            );
         }
         sorted.into_values()
     }

@@ -18,7 +18,7 @@ use weir_raft::{Leadership, Outcome, Payload, Piece, Proposal, ProposeError, Tai
 use super::entry::{AppendItem, Body, Entry};
 use super::host::ShardHost;
 use super::pending::{Pending, Staged};
-use crate::partition::Partition;
+use crate::partition::{Partition, Stage};
 use crate::planted::{self, Bug};
 
 /// An entry is closed once it holds this many bytes of batches.
@@ -259,7 +259,7 @@ impl Proposer {
         let open = open && submit.term.is_none_or(|term| term == self.term);
         let staged_before = draft.items.len();
         for (index, part) in submit.parts.into_iter().enumerate() {
-            if !open {
+            if !open || part.partition.stage() != Stage::Open {
                 self.answer(number, index, Err(AppendError::NotLeader));
                 continue;
             }
@@ -396,7 +396,7 @@ impl Proposer {
                     Ok(item.waiting.appended)
                 }
                 Ok(_) if item.partition.is_detached() => Err(AppendError::Detached),
-                // It was to follow an entry that was not appended, as where the leader has changed.
+                // It moves to another shard, or was to follow an entry that was not appended, as where the leader has changed.
                 Ok(_) => Err(AppendError::NotLeader),
                 Err(ProposeError::NotLeader { .. }) => Err(AppendError::NotLeader),
                 Err(_) => Err(AppendError::Unknown),

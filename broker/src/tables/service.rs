@@ -119,7 +119,7 @@ impl BrokerTables {
         let partition = self
             .partition(def.topic_id, bucket)
             .ok_or_else(|| no_leader.clone())?;
-        let leadership = partition.shard.leadership();
+        let leadership = partition.leadership();
         if !leadership.open {
             return Err(match leadership.leader {
                 Some(node) if node != partition.shard.node_id() => WriteError::Elsewhere { node },

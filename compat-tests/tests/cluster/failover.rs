@@ -20,8 +20,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::kafka::{create, partitions};
 
-const TOPIC: &str = "survivors";
-const PARTITIONS: i32 = 6;
+pub const TOPIC: &str = "survivors";
+pub const PARTITIONS: i32 = 6;
 /// How often a leader is killed: few in a normal run, `WEIR_KILL_CYCLES` for a long one.
 const CYCLES: u32 = 3;
 /// A pause of the acknowledgements of all partitions together; the aim for most is under a second.
@@ -33,11 +33,11 @@ fn cycles() -> u32 {
 }
 
 /// Partition and offset of a record, and when it was acknowledged.
-type Ack = ((i32, i64), i64);
+pub type Ack = ((i32, i64), i64);
 
 /// Acknowledged records by number.
 #[derive(Clone, Default)]
-struct Acks(Arc<Mutex<BTreeMap<u64, Ack>>>);
+pub struct Acks(Arc<Mutex<BTreeMap<u64, Ack>>>);
 
 impl ClientContext for Acks {}
 
@@ -54,7 +54,7 @@ impl ProducerContext for Acks {
     }
 }
 
-fn client(cluster: &Cluster) -> ClientConfig {
+pub fn client(cluster: &Cluster) -> ClientConfig {
     let mut config = ClientConfig::new();
     config
         .set("bootstrap.servers", cluster.bootstrap())
@@ -63,7 +63,7 @@ fn client(cluster: &Cluster) -> ClientConfig {
 }
 
 /// Numbered records, the number's rest says the partition, until the end.
-fn write(config: ClientConfig, acks: Acks, done: &AtomicBool) -> u64 {
+pub fn write(config: ClientConfig, acks: Acks, done: &AtomicBool) -> u64 {
     let producer: ThreadedProducer<Acks> = {
         let mut config = config;
         config
@@ -238,7 +238,7 @@ fn suffer(fault: Fault) -> Vec<i64> {
 }
 
 /// What is stored is what was acknowledged, once each, and in order.
-fn check(config: &ClientConfig, acks: &Acks, sent: u64) {
+pub fn check(config: &ClientConfig, acks: &Acks, sent: u64) {
     let stored = read(&mut config.clone());
     let acks = acks.0.lock().expect("no panic");
     assert_eq!(acks.len() as u64, sent);

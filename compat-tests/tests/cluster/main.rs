@@ -8,5 +8,6 @@ mod failover;
 mod formation;
 mod kafka;
 mod leadership;
+mod moves;
 mod operators;
 mod services;

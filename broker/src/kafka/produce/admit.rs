@@ -164,7 +164,7 @@ fn find(broker: &Broker, view: &TopicView, index: i32) -> Result<Arc<Partition>,
             code => code,
         })
     })?;
-    if partition.shard.leadership().open {
+    if partition.leadership().open {
         Ok(partition)
     } else {
         Err(Refused::code(ErrorCode::NotLeaderOrFollower))

@@ -3,6 +3,7 @@
 
 pub mod cluster;
 pub mod configs;
+pub mod moves;
 pub mod tables;
 pub mod topics;
 

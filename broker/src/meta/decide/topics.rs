@@ -162,6 +162,7 @@ pub fn create(
         created_at_ms: new.now_ms,
         partitioners: draft.as_ref().map(|draft| draft.partitioners),
         table: draft.map(|draft| draft.definition),
+        moves: BTreeMap::new(),
     };
     let mut commands = shards.commands();
     commands.push(MetaCommand::CreateTopic(topic));
@@ -169,21 +170,26 @@ pub fn create(
 }
 
 /// The shards of a cluster, and those that a decision adds.
-struct Shards<'a> {
+pub(super) struct Shards<'a> {
     state: &'a MetaState,
     made: BTreeMap<u64, ShardInfo>,
 }
 
 impl<'a> Shards<'a> {
-    fn of(state: &'a MetaState) -> Shards<'a> {
+    pub(super) fn of(state: &'a MetaState) -> Shards<'a> {
         let made = BTreeMap::new();
         Shards { state, made }
     }
 
     fn all(&self) -> BTreeMap<u64, ShardInfo> {
-        let mut all = self.state.shards().clone();
+        let mut all = self.state.open_shards();
         all.extend(self.made.clone());
         all
+    }
+
+    fn next(&self) -> u64 {
+        let made = self.made.last_key_value().map_or(0, |(id, _)| id + 1);
+        made.max(self.state.next_shard())
     }
 
     fn replicas(&self, shard: u64) -> Vec<i32> {
@@ -194,11 +200,11 @@ impl<'a> Shards<'a> {
     }
 
     /// The shards with so many replicas; every node is the first to lead some.
-    fn of_factor(&mut self, factor: usize) -> Vec<u64> {
+    pub(super) fn of_factor(&mut self, factor: usize) -> Vec<u64> {
         let all = self.all();
         let nodes = placement::places(self.state);
         let per_node = self.state.shards_per_node().max(1);
-        let missing = placement::missing_shards(&nodes, &all, factor, per_node);
+        let missing = placement::missing_shards(&nodes, &all, factor, per_node, self.next());
         self.made.extend(missing);
         let all = self.all().into_iter();
         all.filter(|(_, info)| info.replicas.len() == factor)
@@ -207,7 +213,7 @@ impl<'a> Shards<'a> {
     }
 
     /// Of these shards, those that lie on the same nodes as the one that `topic` would begin in.
-    fn together(&self, topic: &str, shards: Vec<u64>) -> Vec<u64> {
+    pub(super) fn together(&self, topic: &str, shards: Vec<u64>) -> Vec<u64> {
         let set = |shard| self.replicas(shard).into_iter().collect::<BTreeSet<i32>>();
         let first = set(shard_for(topic, 0, &shards));
         let mut shards = shards;
@@ -231,15 +237,32 @@ impl<'a> Shards<'a> {
         if !fitting.is_empty() {
             return fitting;
         }
-        let nodes = placement::places(self.state);
-        let node = |id: &i32| nodes.iter().find(|node| node.broker_id == *id);
-        let nodes: Vec<_> = replicas.iter().filter_map(node).collect();
-        let id = all.last_key_value().map_or(1, |(id, _)| id + 1);
-        self.made.insert(id, placement::shard_info(&nodes));
-        vec![id]
+        vec![self.make(replicas)]
     }
 
-    fn commands(self) -> Vec<MetaCommand> {
+    /// The shards with just these replicas in this order.
+    pub(super) fn exactly_on(&mut self, replicas: &[i32]) -> Vec<u64> {
+        let all = self.all().into_iter();
+        let fitting = all.filter(|(_, info)| info.replicas == replicas);
+        let fitting: Vec<u64> = fitting.map(|(id, _)| id).collect();
+        match fitting.is_empty() {
+            true => vec![self.make(replicas)],
+            false => fitting,
+        }
+    }
+
+    fn make(&mut self, replicas: &[i32]) -> u64 {
+        let id = self.next();
+        let node = |broker: &i32| self.state.nodes().get(broker).map(|node| node.raft_id);
+        let info = ShardInfo {
+            replicas: replicas.to_vec(),
+            founders: replicas.iter().filter_map(node).collect(),
+        };
+        self.made.insert(id, info);
+        id
+    }
+
+    pub(super) fn commands(self) -> Vec<MetaCommand> {
         match self.made.is_empty() {
             true => Vec::new(),
             false => vec![MetaCommand::AddShards { shards: self.made }],
@@ -302,7 +325,7 @@ fn place<'a>(
         count if count < 1 => return Err(TopicError::InvalidPartitionCount(count)),
         count => i64::from(count),
     };
-    let brokers = state.nodes().len();
+    let brokers = placement::places(state).len();
     if factor as usize > brokers {
         return Err(TopicError::TooFewBrokers {
             asked: factor,
@@ -358,7 +381,11 @@ fn assigned(shards: &mut Shards<'_>, new: &NewTopic) -> Result<Vec<u64>, TopicEr
     Ok(by_partition.into_values().collect())
 }
 
-fn check_replicas(state: &MetaState, replicas: &[i32], factor: usize) -> Result<(), TopicError> {
+pub(super) fn check_replicas(
+    state: &MetaState,
+    replicas: &[i32],
+    factor: usize,
+) -> Result<(), TopicError> {
     let refuse = |reason: String| Err(TopicError::InvalidAssignment(reason));
     if replicas.is_empty() {
         return refuse("a partition is assigned to no broker".to_owned());

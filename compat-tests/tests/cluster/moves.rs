@@ -1,0 +1,192 @@
+//! Partitions move to other nodes under an idempotent producer and a group: nothing is lost or doubled, also where nodes
+//! are killed on the way, and the client notices new leaders only.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use compat_tests::clock;
+use compat_tests::cluster::{Cluster, ask};
+use compat_tests::differential::build;
+use kafka_protocol::messages::alter_partition_reassignments_request::{
+    ReassignablePartition, ReassignableTopic,
+};
+use kafka_protocol::messages::{
+    AlterPartitionReassignmentsRequest, BrokerId, ListPartitionReassignmentsRequest,
+    UnregisterBrokerRequest,
+};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use crate::failover::{Acks, PARTITIONS, TOPIC, check, client, write};
+use crate::kafka::{brokers, create, partitions};
+
+const OFFSETS: &str = "__consumer_offsets";
+
+/// The codes of a reassignment of partitions of one topic; `None` cancels.
+fn reassign(node: SocketAddr, topic: &str, to: &BTreeMap<i32, Option<Vec<i32>>>) -> Vec<i16> {
+    let partition = |(index, replicas): (&i32, &Option<Vec<i32>>)| {
+        let replicas = replicas.as_ref();
+        let replicas = replicas.map(|ids| ids.iter().copied().map(BrokerId).collect());
+        ReassignablePartition::default()
+            .with_partition_index(*index)
+            .with_replicas(replicas)
+    };
+    let topic = ReassignableTopic::default()
+        .with_name(build::topic(topic))
+        .with_partitions(to.iter().map(partition).collect());
+    let request = AlterPartitionReassignmentsRequest::default()
+        .with_timeout_ms(20_000)
+        .with_topics(vec![topic]);
+    let answer = ask(node, 1, &request).expect("an answer");
+    assert_eq!(answer.error_code, 0, "{answer:?}");
+    let answered = answer.responses[0].partitions.iter();
+    answered.map(|partition| partition.error_code).collect()
+}
+
+/// The partitions that are on their way.
+fn underway(node: SocketAddr) -> Option<usize> {
+    let request = ListPartitionReassignmentsRequest::default().with_topics(None);
+    let answer = ask(node, 0, &request).ok()?;
+    let topics = answer.topics.iter();
+    Some(topics.map(|topic| topic.partitions.len()).sum())
+}
+
+/// The replicas of all partitions, in order, as one node tells.
+fn replicas(node: SocketAddr, topic: &str) -> Option<Vec<Vec<i32>>> {
+    let found = partitions(node, topic)?;
+    let replicas = |ids: &[BrokerId]| ids.iter().map(|id| id.0).collect();
+    Some(
+        found
+            .iter()
+            .map(|one| replicas(&one.replica_nodes))
+            .collect(),
+    )
+}
+
+fn all_to(count: i32, replicas: impl Fn(i32) -> Vec<i32>) -> BTreeMap<i32, Option<Vec<i32>>> {
+    (0..count)
+        .map(|index| (index, Some(replicas(index))))
+        .collect()
+}
+
+fn await_moved(cluster: &Cluster, asked: usize, topic: &str, wanted: &[Vec<i32>]) {
+    let node = cluster.nodes[asked].kafka;
+    cluster.eventually("all moves end", || (underway(node)? == 0).then_some(()));
+    cluster.eventually("the replicas are told", || {
+        (replicas(node, topic)? == wanted).then_some(())
+    });
+}
+
+fn epochs(cluster: &Cluster) -> Vec<i32> {
+    let found = cluster.eventually("leaders", || partitions(cluster.nodes[0].kafka, TOPIC));
+    found.iter().map(|one| one.leader_epoch).collect()
+}
+
+/// What partition `index` is moved to, round by round: other nodes, more and fewer of them.
+fn target(round: usize, index: i32) -> Vec<i32> {
+    let sets: [&[i32]; 5] = [&[2, 3], &[3, 1, 2], &[1], &[2, 1, 3], &[3, 2]];
+    sets[(round + index as usize) % sets.len()].to_vec()
+}
+
+/// Moves all partitions round by round while a producer writes; in each round `disturb` may do its worst.
+fn move_around(rounds: usize, mut disturb: impl FnMut(&mut Cluster, usize)) {
+    let mut cluster = Cluster::start(3).expect("three nodes start");
+    assert_eq!(create(cluster.nodes[0].kafka, TOPIC, PARTITIONS, 3), 0);
+    let config = client(&cluster);
+    let (acks, done) = (Acks::default(), Arc::new(AtomicBool::new(false)));
+    let writer = std::thread::spawn({
+        let (config, acks, done) = (config.clone(), acks.clone(), done.clone());
+        move || write(config, acks, &done)
+    });
+    clock::pause(Duration::from_millis(500));
+    for round in 0..rounds {
+        let before = epochs(&cluster);
+        let wanted = all_to(PARTITIONS, |index| target(round, index));
+        let codes = reassign(cluster.nodes[round % 3].kafka, TOPIC, &wanted);
+        assert_eq!(codes, vec![0; PARTITIONS as usize]);
+        disturb(&mut cluster, round);
+        let wanted: Vec<Vec<i32>> = wanted.into_values().flatten().collect();
+        await_moved(&cluster, (round + 1) % 3, TOPIC, &wanted);
+        let rises = |(before, after): (&i32, &i32)| before < after;
+        let after = epochs(&cluster);
+        assert!(before.iter().zip(&after).all(rises), "{before:?} {after:?}");
+        clock::pause(Duration::from_millis(300));
+    }
+    done.store(true, Ordering::Release);
+    let sent = writer.join().expect("the writer ends");
+    check(&config, &acks, sent);
+}
+
+#[test]
+fn partitions_that_move_lose_and_double_nothing() {
+    move_around(5, |_, _| {});
+}
+
+#[test]
+fn a_node_that_is_killed_while_partitions_move_loses_and_doubles_nothing() {
+    move_around(6, |cluster, round| {
+        clock::pause(Duration::from_millis(10 * (round as u64 * 7 % 11)));
+        let node = &mut cluster.nodes[round % 3];
+        node.kill().expect("killed");
+        clock::pause(Duration::from_millis(500));
+        node.launch().expect("it comes back");
+    });
+}
+
+/// C1: what a group has committed moves with the partition that it is committed to.
+#[test]
+fn a_group_goes_on_from_its_offsets_when_its_coordinator_moves() {
+    let cluster = Cluster::start(3).expect("three nodes start");
+    assert_eq!(create(cluster.nodes[0].kafka, TOPIC, PARTITIONS, 3), 0);
+    let consumer: BaseConsumer = client(&cluster)
+        .set("group.id", "movers")
+        .set("enable.auto.commit", "false")
+        .create()
+        .expect("a consumer");
+    for round in 1..=3 {
+        let mut offsets = TopicPartitionList::new();
+        offsets
+            .add_partition_offset(TOPIC, 0, Offset::Offset(round * 10))
+            .expect("a partition");
+        cluster.eventually("a commit", || {
+            consumer.commit(&offsets, CommitMode::Sync).ok()
+        });
+        let node = cluster.nodes[0].kafka;
+        let count = cluster
+            .eventually("the topic", || partitions(node, OFFSETS))
+            .len() as i32;
+        let wanted = all_to(count, |index| target(round as usize, index));
+        let codes = reassign(node, OFFSETS, &wanted);
+        assert!(codes.iter().all(|code| *code == 0), "{codes:?}");
+        let wanted: Vec<Vec<i32>> = wanted.into_values().flatten().collect();
+        await_moved(&cluster, 1, OFFSETS, &wanted);
+        let mut asked = TopicPartitionList::new();
+        asked.add_partition(TOPIC, 0);
+        let found = cluster.eventually("the offsets", || {
+            let found = consumer.committed_offsets(asked.clone(), Duration::from_secs(5));
+            found.ok()
+        });
+        assert_eq!(found.elements()[0].offset(), Offset::Offset(round * 10));
+    }
+}
+
+#[test]
+fn what_cannot_move_is_refused() {
+    let cluster = Cluster::start(3).expect("three nodes start");
+    let node = cluster.nodes[0].kafka;
+    assert_eq!(create(node, TOPIC, 2, 3), 0);
+    let to = |replicas: Option<&[i32]>| [(0, replicas.map(<[i32]>::to_vec))].into();
+    assert_eq!(reassign(node, TOPIC, &to(None)), [85]);
+    assert_eq!(reassign(node, TOPIC, &to(Some(&[1, 9]))), [39]);
+    assert_eq!(reassign(node, TOPIC, &to(Some(&[1, 1]))), [39]);
+    assert_eq!(reassign(node, "none", &to(Some(&[1]))), [3]);
+    let request = UnregisterBrokerRequest::default().with_broker_id(BrokerId(2));
+    let answer = ask(node, 0, &request).expect("an answer");
+    assert_eq!(answer.error_code, 42, "{answer:?}");
+    let request = UnregisterBrokerRequest::default().with_broker_id(BrokerId(9));
+    assert_eq!(ask(node, 0, &request).expect("an answer").error_code, 102);
+    assert_eq!(brokers(node).expect("an answer").1.len(), 3);
+}
