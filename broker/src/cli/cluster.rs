@@ -3,9 +3,9 @@
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::CliError;
 use super::output::{self, Format};
 use super::target::Target;
+use super::{CliError, cluster_drain};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -13,6 +13,7 @@ use super::target::Target;
   weir cluster nodes
   weir cluster transfer orders 0 --to 2
   weir cluster balance
+  weir cluster decommission 3
 
 Any node can be asked; what is shown is what that node knows.")]
 pub struct ClusterArgs {
@@ -48,6 +49,23 @@ enum Verb {
     /// Have the first replica of each partition lead it
     #[command(after_help = "Examples:\n  weir cluster balance")]
     Balance,
+    /// Move everything off a node, and wait until it is empty
+    #[command(after_help = "Examples:
+  weir cluster drain 3
+  weir cluster drain 3 --undo               lets the node get something again")]
+    Drain {
+        /// The node's broker id
+        node: i32,
+        /// Let the node get something again
+        #[arg(long)]
+        undo: bool,
+    },
+    /// Drain a node, then make it no member any more; afterwards it can be stopped for good
+    #[command(after_help = "Examples:\n  weir cluster decommission 3")]
+    Decommission {
+        /// The node's broker id
+        node: i32,
+    },
 }
 
 pub async fn run(args: ClusterArgs) -> Result<(), CliError> {
@@ -68,6 +86,9 @@ pub async fn run(args: ClusterArgs) -> Result<(), CliError> {
             transfer(target, &asked).await
         }
         Verb::Balance => balance(target).await,
+        Verb::Drain { node, undo: false } => cluster_drain::drain(target, node).await,
+        Verb::Drain { node, undo: true } => cluster_drain::undo(target, node).await,
+        Verb::Decommission { node } => cluster_drain::decommission(target, node).await,
     }
 }
 

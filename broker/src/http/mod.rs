@@ -2,6 +2,7 @@
 
 mod bodies;
 mod cluster;
+mod drain;
 pub mod forward;
 mod health;
 mod name;
@@ -27,6 +28,7 @@ pub fn router(broker: &Arc<Broker>) -> Router {
     health::router(broker.clone())
         .merge(rejects::router(broker.clone()))
         .merge(cluster::router(broker.clone()))
+        .merge(drain::router(broker.clone()))
         .merge(tables)
 }
 

@@ -112,6 +112,7 @@ impl From<ChangeError<NodeError>> for KafkaError {
             NodeError::Unknown(_) => ErrorCode::BrokerIdNotRegistered,
             NodeError::TooFewNodes { .. }
             | NodeError::HasReplicas { .. }
+            | NodeError::HasRows { .. }
             | NodeError::Running(_) => ErrorCode::InvalidRequest,
         };
         KafkaError::new(code, error.to_string())

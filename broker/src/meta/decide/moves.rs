@@ -9,7 +9,7 @@ use super::super::placement::{self, shard_for};
 use super::super::state::MetaState;
 use super::super::topics::{Move, PartitionPlace, Topic};
 use super::topics::{Shards, TopicError, check_replicas};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// Why a partition does not move as asked.
@@ -47,7 +47,9 @@ pub enum NodeError {
         partitions: usize,
         topic: String,
     },
-    #[error("broker {0} is running: stop it first")]
+    #[error("broker {broker} has rows of table `{topic}`, and these cannot move yet")]
+    HasRows { broker: i32, topic: String },
+    #[error("broker {0} is running: drain it first, or stop it")]
     Running(i32),
 }
 
@@ -79,8 +81,7 @@ pub fn reassign(state: &MetaState, asked: &[Reassignment], keep_factor: bool) ->
     let mut moves = Vec::new();
     let mut results = Vec::with_capacity(asked.len());
     for one in asked {
-        let together = check_together(state, one, asked);
-        let decided = together.and_then(|()| reassign_one(state, &mut shards, one, keep_factor));
+        let decided = reassign_one(state, &mut shards, one, keep_factor);
         results.push(decided.map(|command| moves.extend(command)));
     }
     let mut commands = match moves.is_empty() {
@@ -89,35 +90,6 @@ pub fn reassign(state: &MetaState, asked: &[Reassignment], keep_factor: bool) ->
     };
     commands.extend(moves);
     (commands, results)
-}
-
-/// A node has all rows of a table or none, so all partitions of a table go to the same nodes.
-fn check_together(
-    state: &MetaState,
-    one: &Reassignment,
-    asked: &[Reassignment],
-) -> Result<(), MoveError> {
-    let Some(topic) = state.topics().get(&one.topic) else {
-        return Ok(());
-    };
-    let Some(replicas) = one.replicas.as_ref().filter(|_| topic.table.is_some()) else {
-        return Ok(());
-    };
-    let set = |replicas: &[i32]| replicas.iter().copied().collect::<BTreeSet<i32>>();
-    let wanted = set(replicas);
-    let together = (0..topic.partition_count()).all(|partition| {
-        let mut same = asked.iter();
-        let same = same.find(|other| other.topic == one.topic && other.partition == partition);
-        same.is_some_and(|other| other.replicas.as_deref().map(set).as_ref() == Some(&wanted))
-    });
-    match together {
-        true => Ok(()),
-        false => Err(MoveError::Invalid(format!(
-            "`{}` is a table, and a node has all of its rows or none: move all of its partitions to the same brokers in \
-             one request",
-            one.topic
-        ))),
-    }
 }
 
 fn reassign_one(
@@ -142,7 +114,7 @@ fn reassign_one(
     };
     let invalid = |error: TopicError| MoveError::Invalid(error.to_string());
     check_replicas(state, replicas, replicas.len()).map_err(invalid)?;
-    check_may_move(state, &name, place)?;
+    check_may_move(state, topic, place)?;
     let lies = state.replicas_of(place.shard);
     if keep_factor && lies.len() != replicas.len() {
         return Err(MoveError::Invalid(format!(
@@ -159,18 +131,22 @@ fn reassign_one(
     Ok((now != Some(Move::to(to))).then_some(MetaCommand::StartMove { id, partition, to }))
 }
 
-fn check_may_move(state: &MetaState, name: &str, place: PartitionPlace) -> Result<(), MoveError> {
-    if !state.shards().contains_key(&place.shard) {
-        return Err(MoveError::Invalid(format!(
-            "`{name}` lies with the metadata, on every broker"
-        )));
-    }
-    if place.epoch_base > MAX_BASE {
-        return Err(MoveError::Invalid(format!(
-            "the leader epochs of `{name}` are used up"
-        )));
-    }
-    Ok(())
+fn check_may_move(
+    state: &MetaState,
+    topic: &Topic,
+    place: PartitionPlace,
+) -> Result<(), MoveError> {
+    let name = &topic.name;
+    let reason = if !state.shards().contains_key(&place.shard) {
+        format!("`{name}` lies with the metadata, on every broker")
+    } else if topic.table.is_some() {
+        format!("`{name}` is a table, and its rows cannot move yet")
+    } else if place.epoch_base > MAX_BASE {
+        format!("the leader epochs of `{name}` are used up")
+    } else {
+        return Ok(());
+    };
+    Err(MoveError::Invalid(reason))
 }
 
 fn find<'a>(
@@ -252,7 +228,14 @@ pub fn drain(
             for place in &topic.partitions {
                 let replicas = state.replicas_of(place.shard);
                 let is_data = state.shards().contains_key(&place.shard);
-                if is_data && replicas.contains(&broker_id) && replicas.len() > left {
+                let lies_there = is_data && replicas.contains(&broker_id);
+                if lies_there && topic.table.is_some() {
+                    return Err(NodeError::HasRows {
+                        broker: broker_id,
+                        topic: topic.name.to_string(),
+                    });
+                }
+                if lies_there && replicas.len() > left {
                     return Err(NodeError::TooFewNodes {
                         topic: topic.name.to_string(),
                         factor: replicas.len(),
@@ -322,7 +305,8 @@ pub fn drain_moves(state: &MetaState, most: usize) -> Vec<MetaCommand> {
     let mut left = most.saturating_sub(underway);
     let mut shards = Shards::of(state);
     let mut moves = Vec::new();
-    for topic in state.topics().iter() {
+    let movable = |topic: &&std::sync::Arc<Topic>| topic.table.is_none();
+    for topic in state.topics().iter().filter(movable) {
         let mut carriers: BTreeMap<usize, Vec<u64>> = BTreeMap::new();
         for (index, place) in topic.partitions.iter().enumerate() {
             let partition = i32::try_from(index).unwrap_or(i32::MAX);
@@ -333,13 +317,11 @@ pub fn drain_moves(state: &MetaState, most: usize) -> Vec<MetaCommand> {
                 continue;
             }
             let factor = state.replicas_of(lies).len();
-            let carriers = carriers.entry(factor).or_insert_with(|| {
-                let all = shards.of_factor(factor);
-                match topic.table.is_some() {
-                    true => shards.together(&topic.name, all),
-                    false => all,
-                }
-            });
+            if factor > placement::places(state).len() {
+                continue;
+            }
+            let carriers = carriers.entry(factor);
+            let carriers = carriers.or_insert_with(|| shards.of_factor(factor));
             if carriers.is_empty() {
                 continue;
             }
@@ -355,4 +337,153 @@ pub fn drain_moves(state: &MetaState, most: usize) -> Vec<MetaCommand> {
     };
     commands.extend(moves);
     commands
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::meta::NodeInfo;
+    use crate::meta::state::ShardInfo;
+    use std::sync::Arc;
+
+    /// Three brokers; topic `t` with one partition on 1 and 2, in shard 1.
+    fn state() -> MetaState {
+        let mut state = MetaState::default();
+        let mut commands: Vec<MetaCommand> = [1, 2, 3]
+            .into_iter()
+            .map(|broker_id| MetaCommand::RegisterNode {
+                broker_id,
+                node: NodeInfo {
+                    raft_id: broker_id as u64,
+                    listeners: Default::default(),
+                    rack: None,
+                    cluster: None,
+                },
+            })
+            .collect();
+        let info = ShardInfo {
+            replicas: vec![1, 2],
+            founders: vec![1, 2],
+        };
+        commands.push(MetaCommand::AddShards {
+            shards: [(1, info)].into(),
+        });
+        commands.push(MetaCommand::CreateTopic(Topic {
+            name: Arc::from("t"),
+            id: Uuid::from_u128(7),
+            partitions: vec![PartitionPlace {
+                shard: 1,
+                epoch_base: 0,
+            }],
+            configs: BTreeMap::new(),
+            created_at_ms: 0,
+            table: None,
+            partitioners: None,
+            moves: BTreeMap::new(),
+        }));
+        apply(&mut state, &commands);
+        state
+    }
+
+    fn apply(state: &mut MetaState, commands: &[MetaCommand]) {
+        for command in commands {
+            state.apply(command).expect("what is decided applies");
+        }
+    }
+
+    fn ask(replicas: Option<&[i32]>) -> [Reassignment; 1] {
+        [Reassignment {
+            topic: "t".to_owned(),
+            partition: 0,
+            replicas: replicas.map(<[i32]>::to_vec),
+        }]
+    }
+
+    fn decide(state: &mut MetaState, replicas: Option<&[i32]>) -> Result<(), MoveError> {
+        let (commands, mut results) = reassign(state, &ask(replicas), false);
+        apply(state, &commands);
+        results.remove(0)
+    }
+
+    #[test]
+    fn a_move_can_be_given_up_until_it_is_sealed() {
+        let mut state = state();
+        let id = Uuid::from_u128(7);
+        decide(&mut state, Some(&[2, 3])).expect("decided");
+        assert_eq!(underway(&state)[0].to, [2, 3]);
+        decide(&mut state, None).expect("given up");
+        assert!(underway(&state).is_empty());
+        decide(&mut state, Some(&[2, 3])).expect("decided");
+        assert!(finish(&state, id, 0, 2, 5).is_empty(), "it is not sealed");
+        let (commands, goes) = seal(&state, id, 0, 2);
+        assert!(goes);
+        apply(&mut state, &commands);
+        assert!(matches!(
+            decide(&mut state, None),
+            Err(MoveError::AboutToArrive { .. })
+        ));
+        let commands = finish(&state, id, 0, 2, 5);
+        apply(&mut state, &commands);
+        let place = state.topics().get("t").unwrap().partition(0).unwrap();
+        assert_eq!((place.shard, place.epoch_base), (2, 5));
+        assert!(finish(&state, id, 0, 2, 5).is_empty());
+        assert_eq!(seal(&state, id, 0, 2), (Vec::new(), false));
+    }
+
+    #[test]
+    fn a_factor_is_kept_where_that_is_asked() {
+        let state = state();
+        let (commands, results) = reassign(&state, &ask(Some(&[1, 2, 3])), true);
+        assert!(commands.is_empty() && results[0].is_err());
+        let (_, results) = reassign(&state, &ask(Some(&[1, 2, 3])), false);
+        assert!(results[0].is_ok());
+    }
+
+    #[test]
+    fn a_node_goes_once_it_is_empty() {
+        let mut state = state();
+        let everybody = |_| true;
+        let refused = remove_node(&state, 2, everybody);
+        assert!(matches!(refused, Err(NodeError::HasReplicas { .. })));
+        assert_eq!(
+            remove_node(&state, 3, everybody),
+            Err(NodeError::Running(3))
+        );
+        let (commands, ()) = drain(&state, 2, true).expect("decided");
+        apply(&mut state, &commands);
+        let commands = drain_moves(&state, 10);
+        apply(&mut state, &commands);
+        let going = underway(&state).remove(0);
+        assert!(!going.to.contains(&2), "{going:?}");
+        assert!(drain_moves(&state, 10).is_empty());
+        let (id, to) = (
+            Uuid::from_u128(7),
+            state.topics().get("t").unwrap().moves[&0].to,
+        );
+        let (commands, _) = seal(&state, id, 0, to);
+        apply(&mut state, &commands);
+        let commands = finish(&state, id, 0, to, 5);
+        apply(&mut state, &commands);
+        let (commands, ()) = remove_node(&state, 2, everybody).expect("decided");
+        apply(&mut state, &commands);
+        assert!(state.is_former(2) && !state.nodes().contains_key(&2));
+        assert_eq!(state.shards()[&1].replicas, [1]);
+        assert!(!state.open_shards().contains_key(&1));
+    }
+
+    #[test]
+    fn a_node_is_not_drained_whose_replicas_have_no_other_place() {
+        let mut state = state();
+        decide(&mut state, Some(&[1, 2, 3])).expect("decided");
+        let (id, to) = (
+            Uuid::from_u128(7),
+            state.topics().get("t").unwrap().moves[&0].to,
+        );
+        let (commands, _) = seal(&state, id, 0, to);
+        apply(&mut state, &commands);
+        let commands = finish(&state, id, 0, to, 5);
+        apply(&mut state, &commands);
+        let refused = drain(&state, 3, true);
+        assert!(matches!(refused, Err(NodeError::TooFewNodes { .. })));
+    }
 }

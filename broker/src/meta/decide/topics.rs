@@ -213,7 +213,7 @@ impl<'a> Shards<'a> {
     }
 
     /// Of these shards, those that lie on the same nodes as the one that `topic` would begin in.
-    pub(super) fn together(&self, topic: &str, shards: Vec<u64>) -> Vec<u64> {
+    fn together(&self, topic: &str, shards: Vec<u64>) -> Vec<u64> {
         let set = |shard| self.replicas(shard).into_iter().collect::<BTreeSet<i32>>();
         let first = set(shard_for(topic, 0, &shards));
         let mut shards = shards;
