@@ -112,6 +112,11 @@ mod tests {
     async fn every_partition_is_answered() {
         let admin = admin().await;
         create(&admin, "a", 2, &[]).await.unwrap();
+        let here = {
+            let state = admin.meta.read();
+            let place = state.topics().get("a").unwrap().partition(0).unwrap();
+            state.replicas_of(place.shard)
+        };
         let partition = |index, replicas: Option<&[i32]>| {
             let replicas = replicas.map(|ids| ids.iter().copied().map(BrokerId).collect());
             ReassignablePartition::default()
@@ -122,8 +127,8 @@ mod tests {
             .with_name(TopicName(StrBytes::from_static_str("a")))
             .with_partitions(vec![
                 // It is there already, another broker is not known, nothing is to be cancelled, and no such partition.
-                partition(0, Some(&[0])),
-                partition(0, Some(&[7])),
+                partition(0, Some(&here)),
+                partition(0, Some(&[99])),
                 partition(0, Some(&[])),
                 partition(1, None),
                 partition(2, Some(&[0])),
