@@ -59,6 +59,12 @@ impl PartitionView for PartitionsHere {
         }
     }
 
+    fn is_up(&self, node: u64) -> bool {
+        let node = NodeId(node);
+        let here = self.shards.metadata().node_id();
+        node == here || self.peers.is_connected(node) && !self.leaders.leaving().contains(&node)
+    }
+
     fn attached(&self, topic_id: Uuid) -> BoxFuture<'static, Result<(), AttachError>> {
         let here = self.clone();
         Box::pin(async move {

@@ -7,8 +7,6 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use weir_raft::NodeId;
-
 use super::handover;
 use crate::broker::Broker;
 use crate::meta::decide::moves::{self, NodeError};
@@ -31,8 +29,7 @@ pub async fn drain(
 
 /// Makes a node that replicates nothing no member any more; one that runs has to be drained before.
 pub async fn remove(broker: &Broker, broker_id: i32) -> Result<(), ChangeError<NodeError>> {
-    let own = broker.shards.metadata().node_id();
-    let is_up = |raft_id| raft_id == own.0 || broker.peers.is_connected(NodeId(raft_id));
+    let is_up = |node| broker.admin.partitions.is_up(node);
     let decide = |state: &MetaState| moves::remove_node(state, broker_id, is_up);
     broker.meta.change(decide).await
 }
@@ -55,8 +52,9 @@ pub async fn run(broker: Arc<Broker>) {
         if !broker.shards.metadata().leadership().open {
             continue;
         }
+        let is_up = |node| broker.admin.partitions.is_up(node);
         let decide =
-            |state: &MetaState| Ok::<_, Infallible>((moves::drain_moves(state, MOVES), ()));
+            |state: &MetaState| Ok::<_, Infallible>((moves::drain_moves(state, MOVES, &is_up), ()));
         if let Err(error) = broker.meta.change(decide).await {
             tracing::info!(%error, "the next moves did not begin");
         }

@@ -49,6 +49,9 @@ pub enum AttachError {
 pub trait PartitionView: Send + Sync + 'static {
     fn shard(&self, shard: u64) -> ShardView;
 
+    /// Whether a Raft node is up and stays, as this node knows it now.
+    fn is_up(&self, node: u64) -> bool;
+
     /// Waits until every partition of the topic is attached to its shard, so that whoever asks for its leaders gets them.
     /// The caller bounds the wait.
     fn attached(&self, topic_id: Uuid) -> BoxFuture<'static, Result<(), AttachError>>;

@@ -6,6 +6,7 @@ mod admin;
 mod dev;
 mod failover;
 mod formation;
+mod growth;
 mod kafka;
 mod leadership;
 mod moves;

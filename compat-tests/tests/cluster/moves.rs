@@ -19,14 +19,16 @@ use kafka_protocol::messages::{
 };
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use serde_json::json;
 
 use crate::failover::{Acks, PARTITIONS, TOPIC, check, client, write};
 use crate::kafka::{brokers, create, partitions};
+use crate::leadership::tool;
 
-const OFFSETS: &str = "__consumer_offsets";
+pub const OFFSETS: &str = "__consumer_offsets";
 
 /// The codes of a reassignment of partitions of one topic; `None` cancels.
-fn reassign(node: SocketAddr, topic: &str, to: &BTreeMap<i32, Option<Vec<i32>>>) -> Vec<i16> {
+pub fn reassign(node: SocketAddr, topic: &str, to: &BTreeMap<i32, Option<Vec<i32>>>) -> Vec<i16> {
     let partition = |(index, replicas): (&i32, &Option<Vec<i32>>)| {
         let replicas = replicas.as_ref();
         let replicas = replicas.map(|ids| ids.iter().copied().map(BrokerId).collect());
@@ -55,7 +57,7 @@ fn underway(node: SocketAddr) -> Option<usize> {
 }
 
 /// The replicas of all partitions, in order, as one node tells.
-fn replicas(node: SocketAddr, topic: &str) -> Option<Vec<Vec<i32>>> {
+pub fn replicas(node: SocketAddr, topic: &str) -> Option<Vec<Vec<i32>>> {
     let found = partitions(node, topic)?;
     let replicas = |ids: &[BrokerId]| ids.iter().map(|id| id.0).collect();
     Some(
@@ -66,13 +68,13 @@ fn replicas(node: SocketAddr, topic: &str) -> Option<Vec<Vec<i32>>> {
     )
 }
 
-fn all_to(count: i32, replicas: impl Fn(i32) -> Vec<i32>) -> BTreeMap<i32, Option<Vec<i32>>> {
+pub fn all_to(count: i32, replicas: impl Fn(i32) -> Vec<i32>) -> BTreeMap<i32, Option<Vec<i32>>> {
     (0..count)
         .map(|index| (index, Some(replicas(index))))
         .collect()
 }
 
-fn await_moved(cluster: &Cluster, asked: usize, topic: &str, wanted: &[Vec<i32>]) {
+pub fn await_moved(cluster: &Cluster, asked: usize, topic: &str, wanted: &[Vec<i32>]) {
     let node = cluster.nodes[asked].kafka;
     cluster.eventually("all moves end", || (underway(node)? == 0).then_some(()));
     cluster.eventually("the replicas are told", || {
@@ -104,15 +106,30 @@ fn move_around(rounds: usize, mut disturb: impl FnMut(&mut Cluster, usize)) {
     clock::pause(Duration::from_millis(500));
     for round in 0..rounds {
         let before = epochs(&cluster);
+        let lay = cluster.eventually("the replicas", || replicas(cluster.nodes[0].kafka, TOPIC));
         let wanted = all_to(PARTITIONS, |index| target(round, index));
         let codes = reassign(cluster.nodes[round % 3].kafka, TOPIC, &wanted);
         assert_eq!(codes, vec![0; PARTITIONS as usize]);
         disturb(&mut cluster, round);
         let wanted: Vec<Vec<i32>> = wanted.into_values().flatten().collect();
         await_moved(&cluster, (round + 1) % 3, TOPIC, &wanted);
-        let rises = |(before, after): (&i32, &i32)| before < after;
         let after = epochs(&cluster);
-        assert!(before.iter().zip(&after).all(rises), "{before:?} {after:?}");
+        for (index, moved) in wanted
+            .iter()
+            .zip(&lay)
+            .map(|(to, from)| to != from)
+            .enumerate()
+        {
+            let (before, after) = (before[index], after[index]);
+            assert!(
+                if moved {
+                    before < after
+                } else {
+                    before <= after
+                },
+                "{before} {after}"
+            );
+        }
         clock::pause(Duration::from_millis(300));
     }
     done.store(true, Ordering::Release);
@@ -189,4 +206,63 @@ fn what_cannot_move_is_refused() {
     let request = UnregisterBrokerRequest::default().with_broker_id(BrokerId(9));
     assert_eq!(ask(node, 0, &request).expect("an answer").error_code, 102);
     assert_eq!(brokers(node).expect("an answer").1.len(), 3);
+}
+
+#[test]
+fn kafkas_tool_moves_partitions_and_cancels() {
+    let mut cluster = Cluster::start(3).expect("three nodes start");
+    let node = cluster.nodes[0].kafka;
+    assert_eq!(create(node, TOPIC, 2, 1), 0);
+    let dir = tempfile::tempdir().expect("a directory");
+    let plan = dir.path().join("plan.json");
+    let plan = plan.to_str().expect("text");
+    let bootstrap = cluster.bootstrap();
+    let reassign_partitions = |wanted: &[&[i32]], verb: &[&str]| {
+        let partitions = wanted
+            .iter()
+            .zip(0..)
+            .map(|(ids, index)| json!({"topic": TOPIC, "partition": index, "replicas": ids}));
+        let partitions: Vec<_> = partitions.collect();
+        let text = json!({"version": 1, "partitions": partitions}).to_string();
+        std::fs::write(plan, text).expect("written");
+        let words = [
+            "--bootstrap-server",
+            &bootstrap,
+            "--reassignment-json-file",
+            plan,
+        ];
+        tool(
+            "reassign.ReassignPartitionsCommand",
+            &[&words[..], verb].concat(),
+        )
+    };
+    let wanted: [&[i32]; 2] = [&[2, 3], &[3, 1, 2]];
+    let said = reassign_partitions(&wanted, &["--execute"]);
+    assert!(
+        said.contains("Successfully started partition reassignments for"),
+        "{said}"
+    );
+    await_moved(&cluster, 1, TOPIC, &wanted.map(<[i32]>::to_vec));
+    let said = reassign_partitions(&wanted, &["--verify"]);
+    for index in 0..2 {
+        let ended = format!("Reassignment of partition {TOPIC}-{index} is completed.");
+        assert!(said.contains(&ended), "{said}");
+    }
+
+    // To a node that is down nothing arrives. Throttles are kept, since they are taken back from each node by itself.
+    const KEEP: &str = "--preserve-throttles";
+    cluster.nodes[0].kill().expect("killed");
+    let node = cluster.nodes[1].kafka;
+    assert_eq!(reassign(node, TOPIC, &[(0, Some(vec![1]))].into()), [0]);
+    let said = reassign_partitions(&[&[1]], &["--verify", KEEP]);
+    let going = format!("Reassignment of partition {TOPIC}-0 is still in progress.");
+    assert!(said.contains(&going), "{said}");
+    let said = reassign_partitions(&[&[1]], &["--cancel", KEEP]);
+    assert!(
+        said.contains("Successfully cancelled partition reassignment"),
+        "{said}"
+    );
+    assert_eq!(underway(node), Some(0));
+    let found = replicas(node, TOPIC).expect("the topic");
+    assert_eq!(found[0], [2, 3]);
 }

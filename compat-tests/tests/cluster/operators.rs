@@ -13,10 +13,10 @@ use crate::kafka::{create, partitions};
 const TOPIC: &str = "orders";
 const PARTITIONS: usize = 6;
 
-struct Ended {
-    ok: bool,
-    stdout: String,
-    stderr: String,
+pub struct Ended {
+    pub ok: bool,
+    pub stdout: String,
+    pub stderr: String,
 }
 
 impl Ended {
@@ -27,7 +27,7 @@ impl Ended {
 }
 
 /// `weir cluster …`, asked of one node.
-fn weir(node: SocketAddr, words: &[&str]) -> Ended {
+pub fn weir(node: SocketAddr, words: &[&str]) -> Ended {
     let ended = Command::new(find_binary().expect("the binary"))
         .arg("cluster")
         .args(words)

@@ -294,8 +294,13 @@ pub fn remove_node(
     Ok((vec![MetaCommand::RemoveNode { broker_id }], ()))
 }
 
-/// Moves that get nodes empty that drain, `most` at a time with those that are underway.
-pub fn drain_moves(state: &MetaState, most: usize) -> Vec<MetaCommand> {
+/// Moves that get nodes empty that drain, `most` at a time with those that are underway; `is_up` as in
+/// [`super::topics::create`].
+pub fn drain_moves(
+    state: &MetaState,
+    most: usize,
+    is_up: &dyn Fn(u64) -> bool,
+) -> Vec<MetaCommand> {
     let drains = |shard: u64| {
         let info = state.shards().get(&shard);
         let mut replicas = info.iter().flat_map(|info| &info.replicas);
@@ -321,7 +326,7 @@ pub fn drain_moves(state: &MetaState, most: usize) -> Vec<MetaCommand> {
                 continue;
             }
             let carriers = carriers.entry(factor);
-            let carriers = carriers.or_insert_with(|| shards.of_factor(factor));
+            let carriers = carriers.or_insert_with(|| shards.of_factor(factor, is_up));
             if carriers.is_empty() {
                 continue;
             }
@@ -451,11 +456,11 @@ mod tests {
         );
         let (commands, ()) = drain(&state, 2, true).expect("decided");
         apply(&mut state, &commands);
-        let commands = drain_moves(&state, 10);
+        let commands = drain_moves(&state, 10, &|_| true);
         apply(&mut state, &commands);
         let going = underway(&state).remove(0);
         assert!(!going.to.contains(&2), "{going:?}");
-        assert!(drain_moves(&state, 10).is_empty());
+        assert!(drain_moves(&state, 10, &|_| true).is_empty());
         let (id, to) = (
             Uuid::from_u128(7),
             state.topics().get("t").unwrap().moves[&0].to,

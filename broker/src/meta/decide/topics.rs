@@ -120,15 +120,18 @@ pub struct Created {
 }
 
 /// Decides one topic of a CreateTopics request.
+///
+/// `is_up`: whether a Raft node can take part now; partitions are put on others only where there is no choice.
 pub fn create(
     layers: Layers<'_>,
     new: &NewTopic,
+    is_up: &dyn Fn(u64) -> bool,
 ) -> Result<(Vec<MetaCommand>, Created), TopicError> {
     let state = layers.state;
     check_name(state, new)?;
     let configs = configs::new_topic(layers, &new.configs)?;
     let table = configs::wants_table(layers, &configs);
-    let (places, shards) = place(layers, new, table)?;
+    let (places, shards) = place(layers, new, table, is_up)?;
     let replication_factor = shards.replicas(places[0].shard).len() as i16;
     if table
         && [".changelog", ".debezium"]
@@ -199,15 +202,26 @@ impl<'a> Shards<'a> {
         }
     }
 
-    /// The shards with so many replicas; every node is the first to lead some.
-    pub(super) fn of_factor(&mut self, factor: usize) -> Vec<u64> {
+    /// Of the shards with so many replicas, where every node is the first to lead some, those with the fewest nodes that
+    /// are down.
+    pub(super) fn of_factor(&mut self, factor: usize, is_up: &dyn Fn(u64) -> bool) -> Vec<u64> {
         let all = self.all();
         let nodes = placement::places(self.state);
         let per_node = self.state.shards_per_node().max(1);
         let missing = placement::missing_shards(&nodes, &all, factor, per_node, self.next());
         self.made.extend(missing);
         let all = self.all().into_iter();
-        all.filter(|(_, info)| info.replicas.len() == factor)
+        let fitting = all.filter(|(_, info)| info.replicas.len() == factor);
+        let down = |broker: &&i32| {
+            let node = self.state.nodes().get(broker);
+            node.is_none_or(|node| !is_up(node.raft_id))
+        };
+        let down = |info: &ShardInfo| info.replicas.iter().filter(down).count();
+        let fitting: Vec<(u64, usize)> = fitting.map(|(id, info)| (id, down(&info))).collect();
+        let fewest = fitting.iter().map(|(_, down)| *down).min();
+        let fitting = fitting.into_iter();
+        fitting
+            .filter(|(_, down)| Some(*down) == fewest)
             .map(|(id, _)| id)
             .collect()
     }
@@ -298,6 +312,7 @@ fn place<'a>(
     layers: Layers<'a>,
     new: &NewTopic,
     table: bool,
+    is_up: &dyn Fn(u64) -> bool,
 ) -> Result<(Vec<PartitionPlace>, Shards<'a>), TopicError> {
     let state = layers.state;
     let mut shards = Shards::of(state);
@@ -335,7 +350,7 @@ fn place<'a>(
     if count > MAX_NEW_PARTITIONS {
         return Err(TopicError::TooMany(count));
     }
-    let mut carriers = shards.of_factor(factor as usize);
+    let mut carriers = shards.of_factor(factor as usize, is_up);
     if table {
         // A node has all rows of a table, or none.
         carriers = shards.together(&new.name, carriers);
@@ -425,12 +440,14 @@ pub fn delete(
     Ok(vec![MetaCommand::DeleteTopic { id, highest_epoch }])
 }
 
-/// Decides one topic of a CreatePartitions request: `count` is the number that the topic shall have.
+/// Decides one topic of a CreatePartitions request: `count` is the number that the topic shall have; `is_up` as in
+/// [`create`].
 pub fn grow(
     state: &MetaState,
     name: &str,
     count: i32,
     assignments: Option<&[Vec<i32>]>,
+    is_up: &dyn Fn(u64) -> bool,
 ) -> Result<Vec<MetaCommand>, TopicError> {
     let topic = state
         .topics()
@@ -466,7 +483,7 @@ pub fn grow(
     let mut shards = Shards::of(state);
     let spread = match assignments {
         Some(_) => Vec::new(),
-        None => shards.of_factor(factor),
+        None => shards.of_factor(factor, is_up),
     };
     let mut partitions = Vec::new();
     for partition in current as usize..count as usize {
