@@ -291,6 +291,21 @@ impl Node {
         })
     }
 
+    /// Returns when this node is no member of its cluster any more.
+    pub async fn removed(&self) {
+        let own = self.broker.shards.metadata().node_id();
+        let mut changed = self.broker.meta.changed();
+        loop {
+            changed.borrow_and_update();
+            if self.broker.meta.read().is_former(own.0) {
+                return;
+            }
+            if changed.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    }
+
     /// Hands over what it leads, stops accepting, finishes what is in flight, and leaves the mark of a clean stop.
     pub async fn shutdown(self) {
         handover::run(&self.broker).await;

@@ -28,7 +28,7 @@ pub async fn decommission(target: &Target, node: i32) -> Result<(), CliError> {
     until_empty(&http, node, target.format).await?;
     http.remove_node(node).await?;
     if target.format == Format::Text {
-        output::line(&format!("node {node} is no member any more: stop it"))?;
+        output::line(&format!("node {node} is no member any more, and ends"))?;
     }
     Ok(())
 }

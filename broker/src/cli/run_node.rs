@@ -197,6 +197,9 @@ async fn until_end(options: Options, edge: Handle, course: Course) -> Result<Exi
         tokio::select! {
             _ = tokio::signal::ctrl_c() => {}
             _ = terminate.recv() => {}
+            () = node.removed() => tracing::warn!(
+                "this node is no member of the cluster any more: it was removed, or another one took its place"
+            ),
         }
     }
     tracing::info!("stopping");

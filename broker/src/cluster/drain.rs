@@ -36,15 +36,10 @@ pub async fn remove(broker: &Broker, broker_id: i32) -> Result<(), ChangeError<N
 
 /// Runs until the node stops, on a node that may have peers.
 pub async fn run(broker: Arc<Broker>) {
-    let own = broker.shards.metadata().node_id();
-    let mut said = false;
     loop {
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
             () = broker.stopping.cancelled() => return,
-        }
-        if broker.meta.read().is_former(own.0) && !std::mem::replace(&mut said, true) {
-            tracing::error!("this node is no member of the cluster any more: stop it");
         }
         if broker.meta.read().draining().contains(&broker.broker_id) {
             handover::give_up(&broker).await;

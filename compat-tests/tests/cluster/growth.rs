@@ -159,7 +159,18 @@ fn a_node_is_drained_and_leaves_while_a_client_writes() {
         let lies_there = |ids: &Vec<i32>| ids.contains(&1);
         assert!(!found.iter().any(lies_there), "{topic}: {found:?}");
     }
-    cluster.nodes[0].kill().expect("killed");
+    cluster.eventually("the node says that it ends", || {
+        let said = cluster.nodes[0].output();
+        said.contains("no member of the cluster any more")
+            .then_some(())
+    });
+    cluster.nodes[0].stop().expect("ended");
+    let refused = cluster.nodes[0].launch().expect_err("it is not let in");
+    assert!(
+        refused.to_string().contains("no member any more"),
+        "{refused}"
+    );
+    cluster.nodes[0].kill().expect("ended");
     // The cluster is one of three: it goes on without one of them.
     cluster.nodes[2].kill().expect("killed");
     clock::pause(Duration::from_secs(2));

@@ -139,12 +139,12 @@ fn move_around(rounds: usize, mut disturb: impl FnMut(&mut Cluster, usize)) {
 
 #[test]
 fn partitions_that_move_lose_and_double_nothing() {
-    move_around(5, |_, _| {});
+    move_around(3, |_, _| {});
 }
 
 #[test]
 fn a_node_that_is_killed_while_partitions_move_loses_and_doubles_nothing() {
-    move_around(6, |cluster, round| {
+    move_around(4, |cluster, round| {
         clock::pause(Duration::from_millis(10 * (round as u64 * 7 % 11)));
         let node = &mut cluster.nodes[round % 3];
         node.kill().expect("killed");
