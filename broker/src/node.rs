@@ -1,5 +1,7 @@
 //! One node from its options to its open listeners: recovery first, then elections, then clients.
 
+mod described;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -13,6 +15,7 @@ use uuid::Uuid;
 use weir_raft::{Env, NoPeers, NodeConfig, NodeId, Transport, WalConfig};
 use weir_tables::Budget;
 
+use self::described::node_info;
 use crate::broker::{Broker, Parts};
 use crate::clock::{Clock, SystemClock};
 use crate::cluster::log::ClusterLog;
@@ -32,7 +35,7 @@ use crate::meta::broker_config::check_node;
 use crate::meta::config::ConfigError;
 use crate::meta::decide::cluster::{self, NewCluster, cluster_id};
 use crate::meta::placement::{self, Place};
-use crate::meta::{Admin, Endpoint, Meta, MetaEnv, MetaFold, MetaState, NodeInfo};
+use crate::meta::{Admin, Meta, MetaEnv, MetaFold, MetaState, NodeInfo};
 use crate::metrics::{Metrics, WalMetrics};
 use crate::options::Options;
 use crate::partitions_here::PartitionsHere;
@@ -52,8 +55,6 @@ use crate::topic::TopicViews;
 
 /// How long a start may wait for its shards to elect a leader before it says so; alone, it gives up then.
 const ELECTION_PATIENCE: Duration = Duration::from_secs(30);
-/// The name of the one listener, as Kafka's tools show it.
-const LISTENER: &str = "PLAINTEXT";
 const REPLICATION_FACTOR: &str = "default.replication.factor";
 /// Replicas of a topic that says nothing else, in a cluster of so many seeds at least.
 const SAFE_REPLICAS: usize = 3;
@@ -594,80 +595,6 @@ fn new_cluster(
         ),
         shards_per_node: per_node,
     }
-}
-
-/// What the metadata is told of this node.
-fn node_info(
-    options: &Options,
-    identity: &Identity,
-    addresses: &Addresses,
-) -> Result<NodeInfo, NodeError> {
-    let cluster = match addresses.cluster.first() {
-        Some(bound) => Some(cluster_address(options, bound)?),
-        None => None,
-    };
-    let mut kafka = advertised(options, addresses)?;
-    if kafka.host.is_empty()
-        && let Some(Endpoint { host, .. }) = &cluster
-    {
-        // Only this node knows where its clients came in, so the others tell them this.
-        kafka.host = host.clone();
-    }
-    Ok(NodeInfo {
-        raft_id: identity.incarnation,
-        listeners: BTreeMap::from([(LISTENER.to_owned(), kafka)]),
-        rack: options.rack.clone(),
-        cluster: cluster.map(|Endpoint { host, port }| match host.contains(':') {
-            true => format!("[{host}]:{port}"),
-            false => format!("{host}:{port}"),
-        }),
-    })
-}
-
-fn cluster_address(options: &Options, bound: &SocketAddr) -> Result<Endpoint, NodeError> {
-    if let Some(value) = &options.cluster_advertise {
-        return endpoint("--cluster-advertise", value);
-    }
-    if bound.ip().is_unspecified() {
-        return Err(NodeError::NoClusterAddress(options.cluster_listen.clone()));
-    }
-    Ok(Endpoint {
-        host: host_of(&options.cluster_listen).to_owned(),
-        port: bound.port(),
-    })
-}
-
-fn advertised(options: &Options, addresses: &Addresses) -> Result<Endpoint, NodeError> {
-    if let Some(value) = &options.kafka_advertise {
-        return endpoint("--kafka-advertise", value);
-    }
-    let bound = addresses.kafka.first();
-    let wildcard = bound.is_some_and(|address| address.ip().is_unspecified());
-    Ok(Endpoint {
-        host: match wildcard {
-            true => String::new(),
-            false => host_of(&options.kafka_listen).to_owned(),
-        },
-        port: bound.map_or(0, SocketAddr::port),
-    })
-}
-
-/// `HOST:PORT`, taken apart.
-fn endpoint(flag: &'static str, value: &str) -> Result<Endpoint, NodeError> {
-    let wrong = || NodeError::Advertise {
-        flag,
-        value: value.to_owned(),
-    };
-    let (_, port) = value.rsplit_once(':').ok_or_else(wrong)?;
-    Ok(Endpoint {
-        host: host_of(value).to_owned(),
-        port: port.parse().map_err(|_| wrong())?,
-    })
-}
-
-fn host_of(address: &str) -> &str {
-    let host = address.rsplit_once(':').map_or("", |(host, _)| host);
-    host.trim_matches(['[', ']'])
 }
 
 fn serve(

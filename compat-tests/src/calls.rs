@@ -38,24 +38,38 @@ pub struct Described {
 }
 
 fn ask<R: Request>(address: SocketAddr, version: i16, request: &R) -> Result<R::Response> {
+    ask_within(LIMIT, address, version, request)
+}
+
+/// Sends one request on a connection of its own, and waits so long for the answer.
+pub fn ask_within<R: Request>(
+    limit: Duration,
+    address: SocketAddr,
+    version: i16,
+    request: &R,
+) -> Result<R::Response> {
     let mut connection = Connection::open(address)?;
     let correlation = connection.send(version, request)?;
-    match connection.receive(LIMIT).context("no answer")? {
+    match connection.receive(limit).context("no answer")? {
         Reply::Frame(frame) => Ok(decode::<R>(version, correlation, frame)?.body),
         other => bail!("{other:?} instead of an answer"),
     }
 }
 
-/// Answers the error code.
-pub fn create_topic(node: SocketAddr, topic: &str, partitions: i32, replicas: i16) -> Result<i16> {
+/// Asks for one topic; the node may take 20 s.
+pub fn new_topic(topic: &str, partitions: i32, replicas: i16) -> CreateTopicsRequest {
     let topic = CreatableTopic::default()
         .with_name(build::topic(topic))
         .with_num_partitions(partitions)
         .with_replication_factor(replicas);
-    let request = CreateTopicsRequest::default()
+    CreateTopicsRequest::default()
         .with_topics(vec![topic])
-        .with_timeout_ms(20_000);
-    let answer = ask(node, 7, &request)?;
+        .with_timeout_ms(20_000)
+}
+
+/// Answers the error code.
+pub fn create_topic(node: SocketAddr, topic: &str, partitions: i32, replicas: i16) -> Result<i16> {
+    let answer = ask(node, 7, &new_topic(topic, partitions, replicas))?;
     Ok(answer.topics.first().context("no topic")?.error_code)
 }
 

@@ -3,12 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use kafka_protocol::protocol::Request;
 
-use crate::differential::wire::{Connection, Reply, decode};
 use crate::weir::{Weir, find_binary};
-use crate::{clock, ports};
+use crate::{calls, clock, ports};
 
 /// How long the nodes may take until all of them say something.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -118,10 +117,5 @@ impl Cluster {
 
 /// Sends one request on a connection of its own.
 pub fn ask<R: Request>(address: SocketAddr, version: i16, request: &R) -> Result<R::Response> {
-    let mut connection = Connection::open(address)?;
-    let correlation = connection.send(version, request)?;
-    match connection.receive(PATIENCE).context("no answer")? {
-        Reply::Frame(frame) => Ok(decode::<R>(version, correlation, frame)?.body),
-        other => bail!("{other:?} instead of an answer"),
-    }
+    calls::ask_within(PATIENCE, address, version, request)
 }

@@ -54,7 +54,7 @@ const BUGS: &[Planted] = &[
     Planted::new("SnapshotBeforeSync", 4, &["snapshot"]),
     Planted::new(
         "TruncationNotRecorded",
-        80,
+        40,
         // Terms that fall are refused when a log is read.
         &[
             "follow those of",

@@ -71,7 +71,8 @@ pub async fn hand_over(
     is_fit(broker, shard, to)?;
     let mut leadership = shard.watch_leadership();
     if let Err(error) = shard.raft().transfer_leader(to).await {
-        tracing::info!(shard = shard.id.0, %to, %error, "the shard was not handed over");
+        // What Raft says of it; the caller says the rest.
+        tracing::debug!(shard = shard.id.0, %to, %error, "leadership was not transferred");
         return Err(TransferError::NotTaken);
     }
     let elsewhere = |leader: NodeId| leader != shard.node_id();

@@ -110,9 +110,9 @@ pub async fn run(
 
 struct Proposer {
     shard: Arc<ShardHost>,
-    /// What is to be proposed next; it has no offsets yet.
-    waiting: VecDeque<Submit>,
-    /// Bytes of its batches.
+    /// What is to be proposed next, and the bytes of its batches; it has no offsets yet.
+    waiting: VecDeque<(Submit, usize)>,
+    /// Of all of them.
     waiting_bytes: usize,
     pending: Pending,
     /// Requests that wait for outcomes, oldest first; `requests[0]` has the number `next_request - len`.
@@ -209,8 +209,9 @@ impl Proposer {
     }
 
     fn wait(&mut self, submit: Submit) {
-        self.waiting_bytes += submit.bytes();
-        self.waiting.push_back(submit);
+        let bytes = submit.bytes();
+        self.waiting_bytes += bytes;
+        self.waiting.push_back((submit, bytes));
     }
 
     /// Whether what waits is to be proposed now.
@@ -237,9 +238,9 @@ impl Proposer {
     async fn propose_waiting(&mut self, open: bool) {
         let mut draft = Draft::default();
         while draft.bytes < ENTRY_BYTES
-            && let Some(submit) = self.waiting.pop_front()
+            && let Some((submit, bytes)) = self.waiting.pop_front()
         {
-            self.waiting_bytes -= submit.bytes();
+            self.waiting_bytes -= bytes;
             self.stage(submit, &mut draft, open);
         }
         if !draft.items.is_empty() {

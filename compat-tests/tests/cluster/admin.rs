@@ -17,7 +17,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 
-use crate::kafka::{create, partitions, text};
+use crate::kafka::{create, partitions};
 
 const NOT_LEADER: i16 = 6;
 const NOT_COORDINATOR: i16 = 16;
@@ -146,7 +146,7 @@ fn a_node_that_does_not_lead_says_who_does() {
 fn a_group_has_one_coordinator_whoever_is_asked() {
     let cluster = Cluster::start(3).expect("three nodes start");
     for group in ["a", "b", "c", "d"] {
-        let find = FindCoordinatorRequest::default().with_key(text(group));
+        let find = FindCoordinatorRequest::default().with_key(build::text(group));
         let found = cluster.nodes.iter().map(|node| {
             cluster.eventually("a coordinator", || {
                 let found = ask(node.kafka, 3, &find).ok()?;
@@ -158,8 +158,8 @@ fn a_group_has_one_coordinator_whoever_is_asked() {
         let coordinator = Cluster::place_of(*found.first().expect("one"));
         for (place, node) in cluster.nodes.iter().enumerate() {
             let heartbeat = HeartbeatRequest::default()
-                .with_group_id(kafka_protocol::messages::GroupId(text(group)))
-                .with_member_id(text("nobody"));
+                .with_group_id(build::group(group))
+                .with_member_id(build::text("nobody"));
             let answer = ask(node.kafka, 3, &heartbeat).expect("an answer");
             assert_eq!(
                 answer.error_code == NOT_COORDINATOR,

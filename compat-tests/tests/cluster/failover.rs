@@ -433,13 +433,7 @@ fn a_node_that_was_away_catches_up_from_the_log_that_is_kept_for_it() {
     clock::pause(Duration::from_secs(4));
     cluster.nodes[2].launch().expect("it comes back");
     let asked = cluster.nodes[1].kafka;
-    cluster.eventually("all replicas in sync", || {
-        let found = partitions(asked, TOPIC)?;
-        found
-            .iter()
-            .all(|one| one.isr_nodes.len() == 3)
-            .then_some(())
-    });
+    await_in_sync(&cluster, asked);
     cluster.nodes[0].kill().expect("killed");
     cluster.eventually("leaders among the others", || {
         let found = partitions(asked, TOPIC)?;

@@ -3,13 +3,12 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use compat_tests::calls::new_topic;
 use compat_tests::cluster::ask;
 use compat_tests::differential::build;
-use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::metadata_response::MetadataResponsePartition;
-use kafka_protocol::messages::{CreateTopicsRequest, MetadataRequest, MetadataResponse};
-use kafka_protocol::protocol::StrBytes;
+use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
 
 pub fn metadata(node: SocketAddr, topic: Option<&str>) -> Option<MetadataResponse> {
     let topics = topic.map(|topic| {
@@ -40,17 +39,6 @@ pub fn partitions(node: SocketAddr, topic: &str) -> Option<Vec<MetadataResponseP
 
 /// The error code of a creation that is asked of one node.
 pub fn create(node: SocketAddr, topic: &str, partitions: i32, replicas: i16) -> i16 {
-    let topic = CreatableTopic::default()
-        .with_name(build::topic(topic))
-        .with_num_partitions(partitions)
-        .with_replication_factor(replicas);
-    let request = CreateTopicsRequest::default()
-        .with_topics(vec![topic])
-        .with_timeout_ms(20_000);
-    let answer = ask(node, 7, &request).expect("an answer");
+    let answer = ask(node, 7, &new_topic(topic, partitions, replicas)).expect("an answer");
     answer.topics[0].error_code
-}
-
-pub fn text(text: &str) -> StrBytes {
-    StrBytes::from_string(text.to_owned())
 }
