@@ -223,11 +223,12 @@ impl Paced {
     }
 }
 
-/// Creates topics of one replica, a few at a time, so that no answer takes too long.
+/// Creates topics, a few at a time, so that no answer takes too long.
 pub fn create_topics(
     kafka: &str,
     names: &[String],
     partitions: i32,
+    replicas: i32,
     settings: &[(&str, &str)],
 ) -> Result<()> {
     let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
@@ -244,7 +245,7 @@ pub fn create_topics(
             .iter()
             .map(|name| NewTopic {
                 config: settings.to_vec(),
-                ..NewTopic::new(name, partitions, TopicReplication::Fixed(1))
+                ..NewTopic::new(name, partitions, TopicReplication::Fixed(replicas))
             })
             .collect();
         for result in runtime.block_on(admin.create_topics(&topics, &options))? {
@@ -256,6 +257,7 @@ pub fn create_topics(
     Ok(())
 }
 
+/// Creates a topic of one replica.
 pub fn create_topic(kafka: &str, name: &str, partitions: i32) -> Result<()> {
-    create_topics(kafka, &[name.to_owned()], partitions, &[])
+    create_topics(kafka, &[name.to_owned()], partitions, 1, &[])
 }

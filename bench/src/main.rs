@@ -6,11 +6,13 @@
     reason = "it measures real time, and no simulator runs it"
 )]
 
+mod cluster;
 mod fluss;
 mod http;
 mod load;
 mod machine;
 mod measures;
+mod numbered;
 mod picture;
 mod processes;
 mod report;

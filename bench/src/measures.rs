@@ -9,9 +9,13 @@ use crate::turns::{Plan, Size};
 
 pub mod behind;
 pub mod consume;
+pub mod failover;
+pub mod idle;
 pub mod latency;
 pub mod memory;
 pub mod produce;
+pub mod replicated;
+pub mod returning;
 pub mod start;
 pub mod tables;
 pub mod writes;
@@ -38,6 +42,14 @@ pub enum Measure {
     Writes,
     /// Upserts and lookups beside Fluss and RocksDB
     Tables,
+    /// Throughput and processor time of writing to three nodes, by class of durability
+    Replicated,
+    /// Until partitions of a node that is killed or hangs are written again, and what becomes of records
+    Failover,
+    /// Processor time and memory of three nodes with many partitions and nothing to do
+    Idle,
+    /// Acks of others while a node that was away catches up
+    Returning,
 }
 
 impl Measure {
@@ -51,6 +63,10 @@ impl Measure {
             Measure::Start => vec![start::plan(size)],
             Measure::Writes => vec![writes::plan(size)],
             Measure::Tables => vec![tables::plan(size)],
+            Measure::Replicated => replicated::plans(size),
+            Measure::Failover => vec![failover::plan(size)],
+            Measure::Idle => vec![idle::plan(size)],
+            Measure::Returning => vec![returning::plan(size)],
         }
     }
 }

@@ -155,15 +155,19 @@ fn bound(value: f64) -> String {
 
 /// Each aim, and whether Weir's median reaches it.
 fn aims_of(table: &Table, row: &Row) -> String {
-    let (Some(weir), Some(first)) = (row.spread("Weir"), table.servers.first()) else {
+    let weir = table.servers.first();
+    let Some(weir) = weir.filter(|name| name.starts_with("Weir")) else {
+        return String::new();
+    };
+    let Some(own) = row.spread(weir) else {
         return String::new();
     };
     let peer = table.servers.get(1).map_or("", String::as_str);
-    let ratio = row.ratio(first, peer).map(|ratio| ratio.median);
+    let ratio = row.ratio(weir, peer).map(|ratio| ratio.median);
     let aims = row.aims.iter().map(|aim| {
         let (text, reached) = match *aim {
-            Aim::AtLeast(value) => (format!("≥ {}", bound(value)), Some(weir.median >= value)),
-            Aim::AtMost(value) => (format!("≤ {}", bound(value)), Some(weir.median <= value)),
+            Aim::AtLeast(value) => (format!("≥ {}", bound(value)), Some(own.median >= value)),
+            Aim::AtMost(value) => (format!("≤ {}", bound(value)), Some(own.median <= value)),
             Aim::TimesPeer(times) => (
                 format!("≥ {} × {}", bound(times), short(peer)),
                 ratio.map(|ratio| ratio >= times),
@@ -174,10 +178,10 @@ fn aims_of(table: &Table, row: &Row) -> String {
             ),
             Aim::PartOfFirst(part) => {
                 let other = table.first_of(&row.unit);
-                let value = other.and_then(|other| other.spread("Weir"));
+                let value = other.and_then(|other| other.spread(weir));
                 (
                     format!("≥ {} × {}", bound(part), other.map_or("", |row| &row.what)),
-                    value.map(|value| weir.median >= part * value.median),
+                    value.map(|value| own.median >= part * value.median),
                 )
             }
         };
@@ -255,6 +259,23 @@ mod tests {
         assert!(text.contains(row), "{text}");
         assert!(text.contains("No figure: case, Kafka: no java"), "{text}");
         assert!(text.contains("commit abc, `bench/run`, 2 x chip"), "{text}");
+    }
+
+    #[test]
+    fn aims_are_those_of_the_first_column_where_that_is_weirs() {
+        let mut table = table();
+        let name = "Weir, write.caching".to_owned();
+        for row in &mut table.rows {
+            let samples = row.columns.shift_remove("Weir").expect("samples");
+            row.columns.insert(name.clone(), samples);
+        }
+        table.servers[0] = name;
+        let text = section(&table);
+        assert!(text.contains("≥ 2 × Kafka: reached"), "{text}");
+        assert!(text.contains("≥ 0.5 × ten: reached"), "{text}");
+        table.servers.remove(0);
+        let text = section(&table);
+        assert!(!text.contains("reached"), "{text}");
     }
 
     #[test]

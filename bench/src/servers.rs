@@ -11,10 +11,8 @@ use rustix::fs::Advice;
 
 use crate::processes::Processes;
 
-/// Kafka's own flags, with the heap that its scripts set.
+/// Kafka's own flags.
 const KAFKA_JVM: &[&str] = &[
-    "-Xms1g",
-    "-Xmx1g",
     "-server",
     "-XX:+UseG1GC",
     "-XX:MaxGCPauseMillis=20",
@@ -23,7 +21,9 @@ const KAFKA_JVM: &[&str] = &[
     "-XX:MaxInlineLevel=15",
     "-Djava.awt.headless=true",
 ];
+/// With the heap that Kafka's scripts set.
 const KAFKA_CACHE: Setup = Setup {
+    heap_flags: ["-Xms1g", "-Xmx1g"],
     jvm_flags: KAFKA_JVM,
     features_off: &[],
     properties: "",
@@ -31,6 +31,16 @@ const KAFKA_CACHE: Setup = Setup {
 const KAFKA_FSYNC: Setup = Setup {
     properties: "log.flush.interval.messages=1\n",
     ..KAFKA_CACHE
+};
+/// One of three nodes that share this machine.
+pub const KAFKA_NODE_CACHE: Setup = Setup {
+    heap_flags: ["-Xms512m", "-Xmx512m"],
+    properties: "min.insync.replicas=2\n",
+    ..KAFKA_CACHE
+};
+pub const KAFKA_NODE_FSYNC: Setup = Setup {
+    properties: "min.insync.replicas=2\nlog.flush.interval.messages=1\n",
+    ..KAFKA_NODE_CACHE
 };
 
 /// What is measured: a server and when it acknowledges.

@@ -1,13 +1,16 @@
 //! The load generators that are not ours: librdkafka's `rdkafka_performance` and Kafka's Java tools.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use compat_tests::{clock, kafka, process};
 
 use crate::processes::{USER_HZ, own_ticks};
+
+/// A generator that takes longer hangs.
+const LONGEST: Duration = Duration::from_secs(30 * 60);
 
 /// Where the generators are that `bench/run` builds.
 #[derive(Debug, Clone, clap::Args)]
@@ -47,6 +50,9 @@ impl Tools {
     }
 
     /// Returns when all are acknowledged, with the time from the first record to the last ack.
+    ///
+    /// What the tool reports counts, not how it ends: it compares two counts of its own, of which the one of produced
+    /// records is at times one short.
     pub fn rdkafka_produce(&self, burst: Burst<'_>) -> Result<Duration> {
         let mut command = self.rdkafka()?;
         command
@@ -56,7 +62,7 @@ impl Tools {
             .args(["-a", "-1", "-q", "-X", "linger.ms=5"])
             .args(["-X", "queue.buffering.max.messages=500000"])
             .args(["-X", "queue.buffering.max.kbytes=524288"]);
-        let output = run(&command)?.0;
+        let output = run_to_end(&command)?.said;
         let (delivered, took) = parse_rdkafka_produce(&output)
             .with_context(|| format!("rdkafka_performance said:\n{output}"))?;
         ensure!(
@@ -146,11 +152,41 @@ fn java(tool: &str) -> Result<Command> {
 
 /// What a program printed, and the processor time that it took.
 pub fn run(program: &Command) -> Result<(String, Duration)> {
+    let ended = run_to_end(program)?;
+    if !ended.status.success() {
+        let name = program_name(program);
+        let Ended {
+            status,
+            said,
+            errors,
+            ..
+        } = ended;
+        bail!("{name} ended with {status}:\n{said}{errors}");
+    }
+    Ok((ended.said, ended.cpu))
+}
+
+/// As results name it, which speak of no machine's folders.
+fn program_name(program: &Command) -> String {
+    let program = Path::new(program.get_program());
+    let name = program.file_name().unwrap_or(program.as_os_str());
+    name.display().to_string()
+}
+
+/// How a program ended.
+struct Ended {
+    status: ExitStatus,
+    said: String,
+    errors: String,
+    cpu: Duration,
+}
+
+fn run_to_end(program: &Command) -> Result<Ended> {
     let (output, errors) = (
         tempfile::NamedTempFile::new()?,
         tempfile::NamedTempFile::new()?,
     );
-    let name = program.get_program().display().to_string();
+    let name = program_name(program);
     let mut child = process::bound(program)
         .stdin(Stdio::null())
         .stdout(output.reopen()?)
@@ -158,18 +194,22 @@ pub fn run(program: &Command) -> Result<(String, Duration)> {
         .spawn()
         .with_context(|| format!("cannot start {name}"))?;
     let cpu = await_end(child.id());
-    let status = child.wait()?;
-    let text = |file: &Path| std::fs::read_to_string(file);
-    if !status.success() {
-        let said = text(output.path())? + &text(errors.path())?;
-        bail!("{name} ended with {status}:\n{said}");
+    if cpu.is_err() {
+        child.kill()?;
     }
-    Ok((text(output.path())?, cpu?))
+    let status = child.wait()?;
+    Ok(Ended {
+        status,
+        said: std::fs::read_to_string(output.path())?,
+        errors: std::fs::read_to_string(errors.path())?,
+        cpu: cpu.context(name)?,
+    })
 }
 
 /// Waits until a child of this process has ended, and reads its times before the system forgets them.
 fn await_end(pid: u32) -> Result<Duration> {
-    loop {
+    let started = Instant::now();
+    while started.elapsed() < LONGEST {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
         let state = stat.rsplit(')').next().map(str::trim_start);
         if state.is_some_and(|state| state.starts_with('Z')) {
@@ -178,6 +218,7 @@ fn await_end(pid: u32) -> Result<Duration> {
         }
         clock::pause(Duration::from_millis(20));
     }
+    bail!("still at it after {LONGEST:?}")
 }
 
 /// `% N messages produced (…), N delivered (…) in Nms: …`

@@ -57,3 +57,29 @@ fn a_tiny_run_gives_tables_a_page_and_pictures() {
     }
     assert!(!page.contains("No figure"), "{page}");
 }
+
+#[test]
+fn a_tiny_run_of_three_nodes_gives_tables_and_loses_nothing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    tiny_run(dir.path(), "failover,idle,returning");
+    let failover = table(dir.path(), "failover");
+    for fault in ["kill -9", "kill -9, metadata too", "SIGSTOP"] {
+        let of = |what: &str, unit| value(&failover, &format!("{fault}: {what}"), unit);
+        let (p50, last) = (of("p50 of partitions", "s"), of("all partitions", "s"));
+        assert!(0.0 < p50 && p50 <= last && last < 60.0, "{p50} s, {last} s");
+        for what in ["given up", "lost", "doubled"] {
+            assert_eq!(of(what, "records"), 0.0, "{fault}: {what}");
+        }
+    }
+    let idle = table(dir.path(), "idle");
+    let (all, most) = (
+        value(&idle, "three nodes", "MB"),
+        value(&idle, "the largest node", "MB"),
+    );
+    assert!(0.0 < most && most < all && all <= 3.0 * most);
+    let returning = table(dir.path(), "returning");
+    assert!(value(&returning, "ack p99, it comes back", "ms") > 0.0);
+    assert!(value(&returning, "in sync again", "s") > 0.0);
+    let page = fs::read_to_string(dir.path().join("RESULTS.md")).expect("a page");
+    assert!(!page.contains("No figure"), "{page}");
+}

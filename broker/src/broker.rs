@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use weir_log::BlockReader;
-use weir_raft::NodeId;
+use weir_raft::{Leadership, NodeId};
 
 use crate::clock::Clock;
+use crate::cluster::leaders::Led;
 use crate::cluster::{Leaders, Peers};
 use crate::groups::Groups;
 use crate::kafka::ErrorCode;
@@ -21,11 +22,32 @@ use crate::random::Random;
 use crate::registry::SchemaRegistry;
 use crate::rejects::Rejects;
 use crate::shard::entry::PartitionId;
-use crate::shard::host::Partitions;
+use crate::shard::host::{Partitions, ShardHost};
 use crate::shard::hosted::HostedShards;
 use crate::space::Space;
 use crate::tables::hub::TableHub;
 use crate::topic::{TopicView, TopicViews};
+
+/// What a replica here is worth to a reader. Each holds committed records only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// This node leads the partition.
+    Leads,
+    /// It follows the leader, which counts it as in sync.
+    Follows,
+    /// More may be committed, and not come here soon: nobody is known to lead, the leader is not connected, or does not
+    /// count this node as in sync.
+    Behind,
+}
+
+/// Whether a client's leader epoch is the one here; a negative one does not say.
+fn fence(epoch: i32, asked: i32) -> Result<(), ErrorCode> {
+    match asked {
+        asked if asked < 0 || asked == epoch => Ok(()),
+        asked if asked < epoch => Err(ErrorCode::FencedLeaderEpoch),
+        _ => Err(ErrorCode::UnknownLeaderEpoch),
+    }
+}
 
 pub struct Broker {
     pub broker_id: i32,
@@ -156,15 +178,46 @@ impl Broker {
         let partition = self
             .find_partition(topic, index)
             .ok_or_else(|| self.missing_code(topic, index))?;
-        let leadership = partition.shard.leadership();
+        let leadership = partition.leadership();
         if !leadership.open {
             return Err(ErrorCode::NotLeaderOrFollower);
         }
-        let epoch = partition.epoch_in(leadership.term);
-        match current_epoch {
-            asked if asked < 0 || asked == epoch => Ok(partition),
-            asked if asked < epoch => Err(ErrorCode::FencedLeaderEpoch),
-            _ => Err(ErrorCode::UnknownLeaderEpoch),
+        fence(partition.epoch_in(leadership.term), current_epoch)?;
+        Ok(partition)
+    }
+
+    /// This node's replica of a partition, whoever leads it, for a reader that knows `current_epoch` (-1: it does not
+    /// say), and what the replica is worth to it.
+    pub fn replica(
+        &self,
+        topic: &TopicRef,
+        index: i32,
+        current_epoch: i32,
+    ) -> Result<(Arc<Partition>, Standing), ErrorCode> {
+        let partition = self
+            .find_partition(topic, index)
+            .ok_or_else(|| self.missing_code(topic, index))?;
+        let leadership = partition.leadership();
+        fence(partition.epoch_in(leadership.term), current_epoch)?;
+        let standing = match leadership.open {
+            true => Standing::Leads,
+            false if self.is_fed(&partition.shard, leadership) => Standing::Follows,
+            false => Standing::Behind,
+        };
+        Ok((partition, standing))
+    }
+
+    /// Whether a replica here receives what its leader appends, as far as is known here: the leader is connected, and
+    /// has not said that this node is out of sync.
+    fn is_fed(&self, shard: &ShardHost, leadership: Leadership) -> bool {
+        let own = shard.node_id();
+        let is_in_sync = |led: &Led| led.term != leadership.term || led.in_sync.contains(&own.0);
+        match leadership.leader {
+            Some(leader) if leader != own => {
+                self.peers.is_connected(leader)
+                    && self.leaders.look(shard.id.0, is_in_sync).unwrap_or(true)
+            }
+            _ => false,
         }
     }
 

@@ -15,6 +15,7 @@ use weir_tables::Tables;
 use crate::clock::Clock;
 use crate::cluster::Peers;
 use crate::cluster::bring::Bringer;
+use crate::cluster::moves::{Moves, Sources};
 use crate::meta::Meta;
 use crate::metrics::Metrics;
 use crate::random::Random;
@@ -180,6 +181,29 @@ impl DataPlane {
     pub fn reconcile(&self, shard: &Arc<ShardHost>, meta: &Arc<Meta>, catch_up: CatchUp) {
         let (partitions, meta) = (self.partitions.clone(), meta.clone());
         tokio::spawn(reconcile::run(shard.clone(), partitions, meta, catch_up));
+    }
+
+    /// What partitions are brought with from other shards, and given away.
+    pub fn moves(
+        &self,
+        meta: &Arc<Meta>,
+        tables: &Arc<TableHub>,
+        shards: &Arc<HostedShards>,
+        catch_up: CatchUp,
+        sources: Arc<dyn Sources>,
+        stopping: &CancellationToken,
+    ) -> Moves {
+        Moves {
+            meta: meta.clone(),
+            partitions: self.partitions.clone(),
+            tables: tables.clone(),
+            shards: shards.clone(),
+            blocks: self.blocks.clone(),
+            threads: self.threads.clone(),
+            catch_up,
+            sources,
+            stopping: stopping.clone(),
+        }
     }
 
     /// Starts what moves records into segments, what trims those that expired, and what compacts.

@@ -28,5 +28,7 @@ pub mod rejects;
 pub mod segments;
 pub mod shard;
 pub mod space;
+pub mod startup;
 pub mod tables;
+pub mod tls;
 pub mod topic;

@@ -1,8 +1,8 @@
 //! One node from its options to its open listeners: recovery first, then elections, then clients.
 
 mod described;
+mod edges;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,25 +16,24 @@ use weir_raft::{Env, NoPeers, NodeConfig, NodeId, Transport, WalConfig};
 use weir_tables::Budget;
 
 use self::described::node_info;
+use self::edges::Edges;
 use crate::broker::{Broker, Parts};
 use crate::clock::{Clock, SystemClock};
+use crate::cluster::guard::ClusterTlsError;
 use crate::cluster::log::ClusterLog;
 use crate::cluster::promise::BelongingError;
 use crate::cluster::start::{Side, connect};
-use crate::cluster::{Founding, Peers, balance, handover};
-use crate::connections::{Connections, Descriptors};
+use crate::cluster::{Founding, Peers, balance, drain, handover, moves, spread};
+use crate::connections::Descriptors;
 use crate::data_plane::{self, DataPlane, Surroundings, Tending};
 use crate::groups::{GroupStore, Groups};
 use crate::http;
 use crate::http::forward::Surfaces;
 use crate::identity::{Identity, IdentityError};
-use crate::kafka::Dispatch;
-use crate::kafka::connection::Limits;
-use crate::kafka::listener::{BindError, Server, bind};
+use crate::kafka::listener::{BindError, bind};
 use crate::meta::broker_config::check_node;
 use crate::meta::config::ConfigError;
-use crate::meta::decide::cluster::{self, NewCluster, cluster_id};
-use crate::meta::placement::{self, Place};
+use crate::meta::decide::cluster::{self, cluster_id};
 use crate::meta::{Admin, Meta, MetaEnv, MetaFold, MetaState, NodeInfo};
 use crate::metrics::{Metrics, WalMetrics};
 use crate::options::Options;
@@ -48,9 +47,10 @@ use crate::shard::hosting::{Founding as FoundingOf, Hosting};
 use crate::shard::machine::Folds;
 use crate::shard::reconcile::CatchUp;
 use crate::space::{Space, Usage};
+use crate::startup::Startup;
 use crate::tables::design::Designer;
 use crate::tables::hub::{self, TableHub};
-use crate::tables::source::PartitionSource;
+use crate::tables::source::PartitionLogs;
 use crate::topic::TopicViews;
 
 /// How long a start may wait for its shards to elect a leader before it says so; alone, it gives up then.
@@ -88,6 +88,8 @@ pub enum NodeError {
         "--cluster-listen {0}: other nodes need an address; give it with --cluster-advertise HOST:PORT"
     )]
     NoClusterAddress(String),
+    #[error(transparent)]
+    ClusterTls(#[from] ClusterTlsError),
     #[error("shard {0} has no leader after {ELECTION_PATIENCE:?}")]
     NoLeader(u64),
     #[error("the metadata did not take this node's registration: {0}")]
@@ -160,6 +162,32 @@ pub struct Node {
     _identity: Identity,
 }
 
+/// What a node does for its cluster, by itself and when another one asks.
+fn serve_cluster(
+    data: &DataPlane,
+    broker: &Arc<Broker>,
+    side: &Side,
+    surfaces: &Surfaces,
+    stop: &CancellationToken,
+) {
+    let Some(service) = side.service() else {
+        return;
+    };
+    let moves = Arc::new(data.moves(
+        &broker.meta,
+        &broker.tables,
+        &broker.shards,
+        catch_up(&broker.shards, &side.peers),
+        Arc::new(broker.clone()),
+        stop,
+    ));
+    service.has_broker(broker.clone(), moves.clone(), surfaces.clone());
+    tokio::spawn(balance::run(broker.clone()));
+    tokio::spawn(moves::run(moves));
+    tokio::spawn(drain::run(broker.clone()));
+    tokio::spawn(spread::run(broker.clone()));
+}
+
 impl Node {
     /// Recovers the directory, elects, registers, and opens the Kafka listener.
     ///
@@ -176,11 +204,15 @@ impl Node {
         options.describe_node(addresses.kafka.first().map_or(0, |address| address.port()));
         let metrics = Arc::new(Metrics::default());
         let descriptors = Descriptors::of_process();
-        let peers = connect(&options, &identity, &random);
-        let edges = (&clock, &random, &metrics, &peers);
-        let data = Arc::new(open_data(&options, &identity, edges).await?);
-        let space = space(&options, &data.raft, &metrics);
         let stop = CancellationToken::new();
+        // A start that fails closes what it has opened.
+        let unfinished = stop.clone().drop_guard();
+        let startup = Startup::new("its log, which is being read");
+        let edges = Edges::open(&mut listeners, descriptors.clients, &startup, &stop, edge);
+        let peers = connect(&options, &identity, &random, edge)?;
+        let parts = (&clock, &random, &metrics, &peers);
+        let data = Arc::new(open_data(&options, &identity, parts).await?);
+        let space = space(&options, &data.raft, &metrics);
 
         let shards = Arc::new(HostedShards::default());
         if peers.possible() {
@@ -190,45 +222,41 @@ impl Node {
         let side = Side::open(&options, peers, &data.raft, &shards, cluster_listeners)?;
         let schemas = Arc::new(SchemaFold::default());
         let group_store = Arc::new(GroupStore::default());
-        let hosting = Arc::new(Hosting {
-            data: data.clone(),
-            broker_id: options.broker_id,
-            folds: Folds {
-                offsets: Some(group_store.clone()),
-                schemas: Some(schemas.clone()),
-                metadata: None,
-            },
-            shards: shards.clone(),
-        });
+        let folds = Folds {
+            offsets: Some(group_store.clone()),
+            schemas: Some(schemas.clone()),
+            metadata: None,
+        };
+        let hosting = hosting(&data, options.broker_id, folds, &shards);
         let env = DecisionEnv {
             clock: clock.clone(),
             random: random.clone(),
         };
         let node = node_info(&options, &identity, &addresses)?;
-        let meta = enter(&hosting, &side, &options, &node, env).await?;
+        let meta = enter(&hosting, &side, &options, &node, env, &startup).await?;
         identity.log_has_begun().map_err(NodeError::Begun)?;
         side.run(&meta, &shards, &random, &stop);
-        start_shards(&hosting, &meta, &side).await?;
+        start_shards(&hosting, &meta, &side, &startup).await?;
         let (partitions, blocks) = (data.partitions.clone(), data.blocks.clone());
-        let source = Arc::new(PartitionSource {
+        let logs = PartitionLogs {
             partitions: partitions.clone(),
             blocks: blocks.clone(),
-        });
+        };
         let designer = Designer {
             subjects: schemas.clone(),
             schemas: schemas.clone(),
-            source: source.clone(),
+            logs: Arc::new(logs),
         };
-        let tables = Arc::new(TableHub::new(hub::Parts {
+        startup.waits_for("its tables, which are being opened");
+        let tables = hub::Parts {
             dir: options.data_dir.join("tables"),
-            budget: Budget::new(TABLE_CACHE_BYTES, TABLE_WRITE_BUFFER_BYTES)
-                .with_open_files(descriptors.own / 2 / (shards.all().len() - 1).max(1)),
+            budget: table_budget(&descriptors, &shards),
             meta: meta.clone(),
             partitions: partitions.clone(),
             schemas: schemas.clone(),
-            source,
-        }));
-        recover_tables(&tables, &shards).await?;
+            blocks: blocks.clone(),
+        };
+        let tables = recover_tables(tables, &shards).await?;
         let admin = Admin::new(
             meta.clone(),
             Arc::new(partitions_here(&options, &hosting, &meta, &side)),
@@ -264,10 +292,7 @@ impl Node {
             registry: http::registry_router(&broker),
             http: http::router(&broker),
         };
-        if let Some(service) = side.service() {
-            service.has_broker(broker.clone(), surfaces.clone());
-            tokio::spawn(balance::run(broker.clone()));
-        }
+        serve_cluster(&data, &broker, &side, &surfaces, &stop);
         let tending = data.tend(Tending {
             shards: broker.shards.clone(),
             topics,
@@ -276,8 +301,8 @@ impl Node {
             held_by_all: side.leaders.held_by_all(&data.raft),
             stop: stop.clone(),
         });
-        let clients = descriptors.clients;
-        let serving = serve(&broker, listeners, surfaces, &options, clients, &stop, edge);
+        let serving = edges.serve(&broker, surfaces, listeners.kafka, options.request_bytes);
+        unfinished.disarm();
         Ok(Node {
             broker,
             raft: data.raft.clone(),
@@ -288,6 +313,21 @@ impl Node {
             tending,
             _identity: identity,
         })
+    }
+
+    /// Returns when this node is no member of its cluster any more.
+    pub async fn removed(&self) {
+        let own = self.broker.shards.metadata().node_id();
+        let mut changed = self.broker.meta.changed();
+        loop {
+            changed.borrow_and_update();
+            if self.broker.meta.read().is_former(own.0) {
+                return;
+            }
+            if changed.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
     }
 
     /// Hands over what it leads, stops accepting, finishes what is in flight, and leaves the mark of a clean stop.
@@ -306,10 +346,11 @@ impl Node {
         {
             tracing::error!("the tables did not stop cleanly; what is lost is folded again");
         }
-        self.raft.shutdown().await;
+        // First, so that no other node asks a replica that has stopped: what was led here is handed over.
         if let Some(transport) = self.peers.transport() {
             transport.stop().await;
         }
+        self.raft.shutdown().await;
     }
 }
 
@@ -375,42 +416,6 @@ fn space(options: &Options, raft: &weir_raft::Node, metrics: &Metrics) -> Arc<Sp
     )
 }
 
-/// As many as the setting `max.connections` and the process's limits allow.
-fn connections(broker: &Arc<Broker>, clients: usize) -> Arc<Connections> {
-    let broker = Arc::downgrade(broker);
-    let setting = move || {
-        let Some(broker) = broker.upgrade() else {
-            return 0;
-        };
-        let limit = broker
-            .admin
-            .layers(&broker.meta.read())
-            .broker_int("max.connections");
-        usize::try_from(limit).unwrap_or(0)
-    };
-    Connections::new(clients, Box::new(setting))
-}
-
-/// Thirty years.
-const LONGEST_IDLE: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
-
-/// What the node's settings say of a connection; they are read at the start only.
-fn limits(broker: &Broker) -> Limits {
-    let state = broker.meta.read();
-    let layers = broker.admin.layers(&state);
-    let most = Limits::default();
-    let frame = usize::try_from(layers.broker_int("socket.request.max.bytes"));
-    let idle = u64::try_from(layers.broker_int("connections.max.idle.ms"));
-    Limits {
-        max_frame_bytes: frame.unwrap_or(most.max_frame_bytes),
-        // As in Kafka, a negative time is none; a longer one than this would overflow the clock.
-        idle: idle.map_or(LONGEST_IDLE, |ms| {
-            Duration::from_millis(ms).min(LONGEST_IDLE)
-        }),
-        ..most
-    }
-}
-
 /// With seeds, topics have replicas unless they, or the node's settings, say otherwise.
 fn replicate_by_default(options: &mut Options) {
     let replicas = options.seeds.len().min(SAFE_REPLICAS);
@@ -434,7 +439,9 @@ async fn enter(
     options: &Options,
     node: &NodeInfo,
     env: DecisionEnv,
+    startup: &Startup,
 ) -> Result<Arc<Meta>, NodeError> {
+    startup.waits_for("the metadata, which is being read");
     let fold = MetaFold::default();
     let founding = match side.service() {
         Some(_) => FoundingOf::Later,
@@ -450,16 +457,19 @@ async fn enter(
     let mut founding = None;
     if let Some(service) = side.service() {
         service.has_metadata(meta.clone());
-        service.formation.run(node, &*random).await;
+        service.formation.run(node, &*random, startup).await;
         tokio::spawn(side.peers.clone().keep_connected(meta.clone()));
         founding = service.formation.promised().await;
     }
-    led(&shard, side).await?;
+    led(&shard, side, startup).await?;
+    waits_for(startup, &side.peers, "the metadata to name this node");
     if side.service().is_some() && founding.is_none() {
         // Who joins a cluster does not say what it is.
         has_cluster(&meta).await;
     }
-    let new = new_cluster(options, node, founding, &*random);
+    let founding = founding
+        .unwrap_or_else(|| Founding::alone(cluster_id(random.uuid()), options.broker_id, node));
+    let new = founding.new_cluster(replication_factor(options), options.data_shards);
     let decide = |state: &MetaState| cluster::start(state, &new, options.broker_id, node);
     let registered = meta.change(decide).await;
     let cluster_id = registered.map_err(|error| NodeError::Registration(error.to_string()))?;
@@ -485,11 +495,13 @@ async fn start_shards(
     hosting: &Arc<Hosting>,
     meta: &Arc<Meta>,
     side: &Side,
+    startup: &Startup,
 ) -> Result<(), NodeError> {
+    startup.waits_for("its shards, which are being read");
     hosting.sync(meta).await?;
     if !side.peers.possible() {
         for shard in hosting.shards.all().iter() {
-            led(shard, side).await?;
+            led(shard, side, startup).await?;
         }
     }
     let (data, shards) = (hosting.data.clone(), hosting.shards.clone());
@@ -530,19 +542,54 @@ fn partitions_here(
     }
 }
 
+fn hosting(
+    data: &Arc<DataPlane>,
+    broker_id: i32,
+    folds: Folds,
+    shards: &Arc<HostedShards>,
+) -> Arc<Hosting> {
+    Arc::new(Hosting {
+        data: data.clone(),
+        broker_id,
+        folds,
+        shards: shards.clone(),
+    })
+}
+
+fn table_budget(descriptors: &Descriptors, shards: &HostedShards) -> Budget {
+    let data_shards = shards.all().len() - 1;
+    let open_files = descriptors.own / 2 / data_shards.max(1);
+    Budget::new(TABLE_CACHE_BYTES, TABLE_WRITE_BUFFER_BYTES).with_open_files(open_files)
+}
+
 /// Opens the rows that earlier runs left.
-async fn recover_tables(tables: &Arc<TableHub>, shards: &HostedShards) -> Result<(), NodeError> {
+async fn recover_tables(
+    tables: hub::Parts,
+    shards: &HostedShards,
+) -> Result<Arc<TableHub>, NodeError> {
     let ids: Vec<u64> = shards.all().iter().map(|shard| shard.id.0).collect();
-    let tables = tables.clone();
-    let recovered = tokio::task::spawn_blocking(move || tables.recover(ids)).await;
+    let tables = Arc::new(TableHub::new(tables));
+    let recovering = tables.clone();
+    let recovered = tokio::task::spawn_blocking(move || recovering.recover(ids)).await;
     recovered
         .map_err(io::Error::from)
         .map_err(NodeError::Interrupted)??;
-    Ok(())
+    Ok(tables)
+}
+
+/// Has the start say what it waits for, and which other nodes it could come from.
+fn waits_for(startup: &Startup, peers: &Peers, what: impl Into<String>) {
+    let (peers, what) = (peers.clone(), what.into());
+    startup.asks(move || match peers.possible() {
+        true => format!("{what}; {}", peers.connections()),
+        false => what.clone(),
+    });
 }
 
 /// Waits until the shard has a leader that is open for proposals, here, or one elsewhere.
-async fn led(shard: &ShardHost, side: &Side) -> Result<(), NodeError> {
+async fn led(shard: &ShardHost, side: &Side, startup: &Startup) -> Result<(), NodeError> {
+    let what = format!("a leader of shard {}", shard.id);
+    waits_for(startup, &side.peers, what);
     let mut leadership = shard.watch_leadership();
     loop {
         let known = leadership
@@ -562,76 +609,10 @@ async fn led(shard: &ShardHost, side: &Side) -> Result<(), NodeError> {
     }
 }
 
-/// What the cluster is to be if it has no metadata yet. Founders all say the same.
-fn new_cluster(
-    options: &Options,
-    node: &NodeInfo,
-    founding: Option<Founding>,
-    random: &dyn Random,
-) -> NewCluster {
-    let founding = founding.unwrap_or_else(|| Founding {
-        cluster_id: cluster_id(random.uuid()),
-        nodes: [(options.broker_id, node.raft_id)].into(),
-    });
-    let nodes: Vec<Place> = founding
-        .nodes
-        .iter()
-        .map(|(broker_id, raft_id)| Place {
-            broker_id: *broker_id,
-            raft_id: *raft_id,
-            rack: None,
-        })
-        .collect();
+/// Replicas of a topic that does not say how many.
+fn replication_factor(options: &Options) -> usize {
     let factor = options.settings.get(REPLICATION_FACTOR);
-    let factor = factor.and_then(|factor| factor.parse().ok()).unwrap_or(1);
-    let per_node = options.data_shards;
-    NewCluster {
-        id: founding.cluster_id,
-        shards: placement::missing_shards(
-            &nodes,
-            &BTreeMap::new(),
-            nodes.len().min(factor).max(1),
-            per_node,
-        ),
-        shards_per_node: per_node,
-    }
-}
-
-fn serve(
-    broker: &Arc<Broker>,
-    listeners: Listeners,
-    surfaces: Surfaces,
-    options: &Options,
-    clients: usize,
-    stop: &CancellationToken,
-    edge: &Handle,
-) -> Vec<tokio::task::JoinHandle<()>> {
-    let connections = connections(broker, clients);
-    let dispatch = Dispatch::new(broker.clone());
-    broker.metrics.add_requests(dispatch.metrics());
-    let server = Server::new(
-        dispatch,
-        limits(broker),
-        options.request_bytes,
-        connections.clone(),
-    );
-    broker.metrics.add_request_memory(server.budget());
-    let Surfaces { http, registry } = surfaces;
-    vec![
-        tokio::spawn(server.serve(listeners.kafka, stop.clone())),
-        edge.spawn(http::server::serve(
-            listeners.http,
-            http,
-            connections.clone(),
-            stop.clone(),
-        )),
-        edge.spawn(http::server::serve(
-            listeners.registry,
-            registry,
-            connections,
-            stop.clone(),
-        )),
-    ]
+    factor.and_then(|factor| factor.parse().ok()).unwrap_or(1)
 }
 
 /// Time and randomness for metadata decisions.

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use serde::Deserialize;
+
 /// One node's own configuration, whatever source each value came from.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -20,6 +22,7 @@ pub struct Options {
     pub cluster_advertise: Option<String>,
     /// HOST:PORT of the nodes that found the cluster together, this one perhaps among them. None: this node runs alone.
     pub seeds: Vec<String>,
+    pub cluster_tls: ClusterTls,
     pub rack: Option<String>,
     /// Data shards of a new cluster, for each node and replication factor.
     pub data_shards: u64,
@@ -38,6 +41,30 @@ pub struct Options {
     pub settings: std::collections::BTreeMap<String, String>,
 }
 
+/// TLS between nodes: none, or at least a certificate, its key and a CA, as files in PEM.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClusterTls {
+    /// This node's certificate, and those that lead to its CA.
+    pub cert: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    /// The CAs of which other nodes' certificates may be.
+    pub ca: Option<PathBuf>,
+    /// A DNS name for which the certificates of all nodes are; without it each is for its host.
+    pub name: Option<String>,
+    pub mode: Option<TlsMode>,
+}
+
+/// What becomes of nodes without TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TlsMode {
+    /// They are refused.
+    #[default]
+    Require,
+    /// They are let in and connected to, while a cluster is changed over.
+    Prefer,
+}
+
 impl Default for Options {
     fn default() -> Options {
         Options {
@@ -50,6 +77,7 @@ impl Default for Options {
             cluster_listen: "localhost:9093".into(),
             cluster_advertise: None,
             seeds: Vec::new(),
+            cluster_tls: ClusterTls::default(),
             rack: None,
             data_shards: 2,
             tail_bytes: 16 << 20,
@@ -62,6 +90,12 @@ impl Default for Options {
             settings: std::collections::BTreeMap::new(),
         }
     }
+}
+
+/// The host of `HOST:PORT`.
+pub fn host_of(address: &str) -> &str {
+    let host = address.rsplit_once(':').map_or("", |(host, _)| host);
+    host.trim_matches(['[', ']'])
 }
 
 impl Options {

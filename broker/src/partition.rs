@@ -1,7 +1,7 @@
 //! A partition on this node: its log, and the readers that wait for it to grow.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
@@ -9,12 +9,33 @@ use tokio::sync::Notify;
 use weir_log::{
     BlockReader, PartitionLog, ReadError, ReadPlan, ReadRequest, TimestampHit, TimestampSearch,
 };
+use weir_raft::{Index, Leadership};
 
 use crate::shard::entry::{PartitionId, Role};
 use crate::shard::host::ShardHost;
 
 /// Plans that may be overtaken by a move of the records, for one read: each move takes seconds.
 const PLAN_AGAIN: u32 = 3;
+
+/// What a shard does with a partition that it carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Stage {
+    /// It serves it.
+    Open = 0,
+    /// It has come to its end here, and goes on in another shard.
+    Sealed = 1,
+    /// It comes from another shard, which serves it.
+    Arriving = 2,
+}
+
+impl Stage {
+    pub fn from_number(number: u8) -> Option<Stage> {
+        [Stage::Open, Stage::Sealed, Stage::Arriving]
+            .into_iter()
+            .find(|stage| *stage as u8 == number)
+    }
+}
 
 /// One partition's replica on this node. It is idle state only: no task, timer or open file.
 pub struct Partition {
@@ -24,9 +45,13 @@ pub struct Partition {
     /// Kafka's leader epoch = `epoch_base` + Raft term.
     pub epoch_base: i32,
     pub role: Role,
+    /// Which of its stays in the shard this is: the index of the entry with which it came, and 0 where it began here.
+    pub stay: Index,
     pub shard: Arc<ShardHost>,
     /// Changed by [`Partition::change`] only; everything in it is committed.
     pub log: RwLock<PartitionLog>,
+    /// Changed by the shard's apply only.
+    stage: AtomicU8,
     waiters: Mutex<Vec<Arc<Notify>>>,
     /// Its records are other ones than before, though they come to the same,
     replaced: AtomicBool,
@@ -50,12 +75,48 @@ impl Partition {
             handle,
             epoch_base,
             role,
+            stay: 0,
             shard,
             log: RwLock::new(log),
+            stage: AtomicU8::new(Stage::Open as u8),
             waiters: Mutex::default(),
             replaced: AtomicBool::new(false),
             rows_differ: AtomicBool::new(false),
             detached: AtomicBool::new(false),
+        }
+    }
+
+    /// The same in another stay.
+    pub fn of_stay(mut self, stay: Index) -> Partition {
+        self.stay = stay;
+        self
+    }
+
+    /// The same in another stage.
+    pub fn in_stage(self, stage: Stage) -> Partition {
+        self.enter(stage);
+        self
+    }
+
+    pub fn stage(&self) -> Stage {
+        let number = self.stage.load(Ordering::Acquire);
+        Stage::from_number(number).expect("only stages are stored")
+    }
+
+    pub fn enter(&self, stage: Stage) {
+        self.stage.store(stage as u8, Ordering::Release);
+    }
+
+    /// Who leads the partition, as this node knows it: the leader of its shard, while that serves it.
+    pub fn leadership(&self) -> Leadership {
+        let shard = self.shard.leadership();
+        match self.stage() {
+            Stage::Open => shard,
+            Stage::Sealed | Stage::Arriving => Leadership {
+                leader: None,
+                open: false,
+                ..shard
+            },
         }
     }
 
@@ -149,13 +210,20 @@ impl Partition {
         }
     }
 
-    /// It is taken out of its shard: its topic is gone.
+    /// It is taken out of the shard that served it: its topic is gone. What moves is sealed before.
     pub fn was_detached(&self) {
         self.detached.store(true, Ordering::Release);
     }
 
     pub fn is_detached(&self) -> bool {
         self.detached.load(Ordering::Acquire)
+    }
+
+    /// It takes the place of the one that arrived: what is not known of that one's rows is not known of its rows.
+    pub fn goes_on_from(&self, arrived: &Partition) {
+        if arrived.rows_differ() {
+            self.was_replaced();
+        }
     }
 
     /// Its records were replaced by those of a replica that had compacted them further.

@@ -7,16 +7,17 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use uuid::Uuid;
-use weir_raft::NodeId;
+use weir_raft::{NodeId, ShardId};
 
 use crate::cluster::leaders::Led;
 use crate::cluster::message::{Answer, Question};
-use crate::cluster::{Leaders, Peers};
+use crate::cluster::{Leaders, Peers, members};
 use crate::meta::view::{AttachError, LogDir};
-use crate::meta::{Meta, PartitionView, ShardView};
+use crate::meta::{Meta, MetaState, PartitionView, ShardView};
 use crate::shard::entry::PartitionId;
 use crate::shard::host::Partitions;
 use crate::shard::hosted::HostedShards;
+use crate::shard::hosting::METADATA;
 
 /// How often a leader is asked again whether it has attached a topic's partitions.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
@@ -57,6 +58,20 @@ impl PartitionView for PartitionsHere {
                 None => leader.into_iter().collect(),
             },
         }
+    }
+
+    fn replicas(&self, state: &MetaState, shard: u64) -> Vec<i32> {
+        let metadata = (shard == METADATA).then(|| self.shards.get(METADATA));
+        match metadata.flatten() {
+            Some(metadata) => members::voting_brokers(state, &metadata.raft().members().voters),
+            None => state.replicas_of(shard),
+        }
+    }
+
+    fn is_up(&self, node: u64) -> bool {
+        let node = NodeId(node);
+        let here = self.shards.metadata().node_id();
+        node == here || self.peers.is_connected(node) && !self.leaders.leaving().contains(&node)
     }
 
     fn attached(&self, topic_id: Uuid) -> BoxFuture<'static, Result<(), AttachError>> {
@@ -142,7 +157,8 @@ impl PartitionsHere {
                 topic: topic_id,
                 index,
             };
-            self.partitions.get(id).is_some()
+            let shard = ShardId(place.shard);
+            self.partitions.get_in(shard, id).is_some()
                 || !state.replicas_of(place.shard).contains(&self.broker_id)
         }))
     }

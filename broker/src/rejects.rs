@@ -1,16 +1,17 @@
 //! The last refusals of each topic: most clients hide the broker's reason, so it is found again here.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 
 use parking_lot::Mutex;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// Refusals kept of one topic.
-const KEPT: usize = 100;
+pub const KEPT: usize = 100;
 
 /// One refused record.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reject {
     pub time_ms: i64,
     pub client_id: String,
@@ -19,7 +20,7 @@ pub struct Reject {
     pub index: i32,
     /// The key's first bytes, as text where they are text.
     pub key_prefix: String,
-    pub part: &'static str,
+    pub part: Cow<'static, str>,
     pub subject: Option<String>,
     pub id: Option<i32>,
     pub field: String,

@@ -77,9 +77,10 @@ impl TopicView {
 
     /// In-sync replicas that an acks=all append needs: never more than the partition has (KIP-966).
     pub fn min_in_sync(&self, broker: &Broker, partition: &Partition) -> u32 {
-        let replicas = broker.meta.read().replicas_of(partition.shard.id.0).len();
+        let shard = partition.shard.id.0;
+        let replicas = broker.admin.partitions.replicas(&broker.meta.read(), shard);
         self.min_insync_replicas
-            .min(u32::try_from(replicas).unwrap_or(u32::MAX))
+            .min(u32::try_from(replicas.len()).unwrap_or(u32::MAX))
     }
 
     /// Records that the table's rows may be behind before its producers are held back.
@@ -258,6 +259,7 @@ mod tests {
             created_at_ms: 0,
             table: None,
             partitioners: None,
+            moves: Default::default(),
         };
         commit(&meta, MetaCommand::CreateTopic(topic)).await;
         let views = TopicViews::new(meta.clone(), 7, Configs::new());

@@ -134,17 +134,18 @@ fn read_round(scene: &Arc<Scene>, read: &mut Read, dead: Option<usize>) -> Resul
 }
 
 /// Who leads a partition, and where it says that it ends. Leadership may move while it is asked for.
-fn leader_and_end(topic: &str, one: &Described) -> Result<(usize, i64)> {
-    let asked = || {
-        let end = calls::end_offset(node::kafka(one.leader as usize - 1), topic, one.partition);
-        if let Ok(Ok(end)) = end {
-            return Some((one.leader as usize - 1, end));
-        }
-        let found = calls::describe(node::kafka(one.leader as usize - 1), topic).ok()?;
-        let now = found.get(usize::try_from(one.partition).ok()?)?;
-        let place = usize::try_from(now.leader - 1).ok()?;
+fn leader_and_end(nodes: usize, topic: &str, one: &Described) -> Result<(usize, i64)> {
+    let end_by = |leader: i32| {
+        let place = usize::try_from(leader - 1).ok()?;
         let end = calls::end_offset(node::kafka(place), topic, one.partition);
         Some((place, end.ok()?.ok()?))
+    };
+    let asked = || {
+        let named_by = |place| {
+            let found = calls::describe(node::kafka(place), topic).ok()?;
+            end_by(found.get(usize::try_from(one.partition).ok()?)?.leader)
+        };
+        end_by(one.leader).or_else(|| (0..nodes).find_map(named_by))
     };
     let found = crate::time::wait_for(LEADER_LIMIT, Duration::from_millis(STEP_MS), asked);
     found.with_context(|| format!("{topic}: nobody says where {one:?} ends"))
@@ -169,7 +170,7 @@ fn read_topic<T>(
     let mut left = BTreeMap::new();
     let mut found = BTreeMap::new();
     for one in partitions {
-        let (place, end) = leader_and_end(topic, one)?;
+        let (place, end) = leader_and_end(scene.nodes, topic, one)?;
         left.insert(one.partition, end);
         found.insert(
             one.partition,

@@ -8,8 +8,9 @@ use std::process::{Command, Output};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chaos::check;
+use chaos::faults::Class;
 use chaos::history::{Action, Effect, History, Operation, Outcome};
-use chaos::run::{HISTORY, Plan};
+use chaos::run::{HISTORY, PLAN, Plan};
 
 /// Three nodes are load enough.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -140,16 +141,21 @@ fn a_run_that_misses_a_class_fails_and_is_replayed() {
         "--faults",
         faults,
     ];
-    let output = chaos(&words);
+    chaos(&words);
+    let mut plan = Plan::load(&dir).expect("a plan");
+    assert!(!plan.schedule.comes(Class::Loss));
+    plan.schedule.classes.push(Class::Loss);
+    let text_of_plan = serde_json::to_string(&plan).expect("JSON");
+    std::fs::write(dir.join(PLAN), text_of_plan).expect("written");
+    let again = kept.path().join("again");
+    let output = chaos(&["replay", text(&dir), "--dir", text(&again)]);
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(said.contains("was to come and met nothing"), "{said}");
+    assert!(said.contains("Loss was to come and met nothing"), "{said}");
     assert!(
         said.contains("0 anomalies") || !said.contains("anomalies"),
         "{said}"
     );
-    let again = kept.path().join("again");
-    chaos(&["replay", text(&dir), "--dir", text(&again)]);
     let [first, second] = [&dir, &again].map(|dir| Plan::load(dir).expect("a plan"));
     assert_eq!(first.schedule, second.schedule);
 }

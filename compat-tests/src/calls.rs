@@ -3,11 +3,16 @@
 //!
 //! An error is an answer that did not come, after which the request may have been done; an error code is an answer.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use kafka_protocol::messages::alter_partition_reassignments_request::{
+    ReassignablePartition, ReassignableTopic,
+};
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::offset_commit_request::{
@@ -15,8 +20,9 @@ use kafka_protocol::messages::offset_commit_request::{
 };
 use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
 use kafka_protocol::messages::{
-    CreateTopicsRequest, FindCoordinatorRequest, ListOffsetsRequest, MetadataRequest,
-    OffsetCommitRequest, OffsetFetchRequest,
+    AlterPartitionReassignmentsRequest, BrokerId, CreateTopicsRequest, DescribeQuorumRequest,
+    FindCoordinatorRequest, ListOffsetsRequest, MetadataRequest, OffsetCommitRequest,
+    OffsetFetchRequest,
 };
 use kafka_protocol::protocol::Request;
 
@@ -73,6 +79,41 @@ pub fn create_topic(node: SocketAddr, topic: &str, partitions: i32, replicas: i1
     Ok(answer.topics.first().context("no topic")?.error_code)
 }
 
+/// Asks that partitions of a topic move to these brokers, in order of preference; `None` gives a move up.
+pub fn reassignment(
+    topic: &str,
+    to: &BTreeMap<i32, Option<Vec<i32>>>,
+) -> AlterPartitionReassignmentsRequest {
+    let partition = |(index, replicas): (&i32, &Option<Vec<i32>>)| {
+        let replicas = replicas.as_ref();
+        let replicas = replicas.map(|ids| ids.iter().copied().map(BrokerId).collect());
+        ReassignablePartition::default()
+            .with_partition_index(*index)
+            .with_replicas(replicas)
+    };
+    let topic = ReassignableTopic::default()
+        .with_name(build::topic(topic))
+        .with_partitions(to.iter().map(partition).collect());
+    AlterPartitionReassignmentsRequest::default()
+        .with_timeout_ms(20_000)
+        .with_topics(vec![topic])
+}
+
+/// Answers the error code of each partition; an error code of the whole is that of them all.
+pub fn reassign(
+    node: SocketAddr,
+    topic: &str,
+    to: &BTreeMap<i32, Option<Vec<i32>>>,
+) -> Result<Vec<i16>> {
+    let answer = ask(node, 1, &reassignment(topic, to))?;
+    if answer.error_code != 0 {
+        return Ok(vec![answer.error_code; to.len()]);
+    }
+    let topic = answer.responses.first().context("no topic")?;
+    let partitions = topic.partitions.iter();
+    Ok(partitions.map(|partition| partition.error_code).collect())
+}
+
 /// A topic's partitions in their order.
 pub fn describe(node: SocketAddr, topic: &str) -> Result<Vec<Described>> {
     let topic = MetadataRequestTopic::default().with_name(Some(build::topic(topic)));
@@ -92,6 +133,30 @@ pub fn describe(node: SocketAddr, topic: &str) -> Result<Vec<Described>> {
         .collect();
     found.sort_by_key(|one| one.partition);
     Ok(found)
+}
+
+/// The broker.ids that a node names.
+pub fn brokers(node: SocketAddr) -> Result<Vec<i32>> {
+    let request = MetadataRequest::default()
+        .with_topics(Some(Vec::new()))
+        .with_allow_auto_topic_creation(false);
+    let answer = ask(node, 12, &request)?;
+    let mut ids: Vec<i32> = answer.brokers.iter().map(|one| one.node_id.0).collect();
+    ids.sort_unstable();
+    Ok(ids)
+}
+
+/// The broker.id of the node that leads the cluster's metadata; `None` when the node knows none now.
+pub fn controller(node: SocketAddr) -> Result<Option<i32>> {
+    let topic = TopicData::default()
+        .with_topic_name(build::topic("__cluster_metadata"))
+        .with_partitions(vec![PartitionData::default()]);
+    let request = DescribeQuorumRequest::default().with_topics(vec![topic]);
+    let answer = ask(node, 0, &request)?;
+    let topic = answer.topics.first();
+    let found = topic.and_then(|topic| topic.partitions.first());
+    let found = found.filter(|found| found.error_code == 0 && found.leader_id.0 >= 0);
+    Ok(found.map(|found| found.leader_id.0))
 }
 
 /// The broker.id of a group's coordinator; `None` when the node knows none now.

@@ -5,12 +5,16 @@ use std::time::Duration;
 
 use anyhow::Result;
 use kafka_protocol::protocol::Request;
+use tempfile::TempDir;
 
 use crate::weir::{Weir, find_binary};
 use crate::{calls, clock, ports};
 
 /// How long the nodes may take until all of them say something.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Options under which partitions stay where they are.
+const STILL: &str = "[settings]\n\"auto.partition.rebalance.enable\" = false\n";
 
 /// Nodes by their place; the broker.id of a place is one more.
 pub struct Cluster {
@@ -18,6 +22,8 @@ pub struct Cluster {
     seeds: String,
     /// What every node is told beside its addresses.
     options: Vec<String>,
+    /// Of a file that they are told of.
+    dir: Option<TempDir>,
 }
 
 impl Cluster {
@@ -27,6 +33,40 @@ impl Cluster {
         cluster.spawn_all()?;
         cluster.await_all()?;
         Ok(cluster)
+    }
+
+    /// Starts a node in each of these racks, and waits until all are ready.
+    pub fn start_in_racks(racks: &[&str]) -> Result<Cluster> {
+        let mut cluster = Cluster::prepare(racks.len())?;
+        for (place, rack) in racks.iter().enumerate() {
+            cluster.add_options(place, &["--rack", rack]);
+        }
+        cluster.spawn_all()?;
+        cluster.await_all()?;
+        Ok(cluster)
+    }
+
+    /// As [`Cluster::start`], and partitions move only when somebody asks for it.
+    pub fn start_still(count: usize) -> Result<Cluster> {
+        let mut cluster = Cluster::prepare(count)?;
+        cluster.keep_still()?;
+        cluster.spawn_all()?;
+        cluster.await_all()?;
+        Ok(cluster)
+    }
+
+    /// Has partitions move only when somebody asks for it, from the nodes' next start on.
+    pub fn keep_still(&mut self) -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let file = dir.path().join("weir.toml");
+        std::fs::write(&file, STILL)?;
+        let words = ["-c".to_owned(), file.display().to_string()];
+        for node in &mut self.nodes {
+            node.add_to_command(&words.each_ref().map(String::as_str));
+        }
+        self.options.extend(words);
+        self.dir = Some(dir);
+        Ok(())
     }
 
     /// What [`Cluster::start`] starts, before its first start.
@@ -45,6 +85,7 @@ impl Cluster {
             nodes: Vec::new(),
             seeds: addresses.join(","),
             options: options.iter().map(|word| word.to_string()).collect(),
+            dir: None,
         };
         for address in addresses {
             cluster.prepare_node(&address)?;
@@ -73,6 +114,12 @@ impl Cluster {
         command.extend(self.options.iter().map(String::as_str));
         self.nodes.push(Weir::prepare(&find_binary()?, &command)?);
         Ok(place)
+    }
+
+    /// Where a seed is reached by other nodes.
+    pub fn peer_address(&self, place: usize) -> SocketAddr {
+        let address = self.seeds.split(',').nth(place).expect("a seed");
+        address.parse().expect("an address")
     }
 
     /// Tells one node more, from its next start on.

@@ -1,4 +1,4 @@
-//! Apache Kafka from its jars: one KRaft node in a temporary directory.
+//! Apache Kafka from its jars: KRaft nodes, each in a temporary directory.
 //!
 //! `scripts/kafka.sh` has Maven resolve `differential/pom.xml` once into a cache outside the clone.
 
@@ -8,34 +8,38 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
 use crate::{cache, clock, ports, process};
 
 pub const VERSION: &str = "4.3.0";
 const CLUSTER_ID: &str = "d2Vpci1qdWRnZS1rYWZrYQ";
+/// Of the nodes of a cluster, by their place.
+const DIRECTORY_IDS: &[&str] = &[
+    "d2Vpci1kaXJlY3RvcnktMQ",
+    "d2Vpci1kaXJlY3RvcnktMg",
+    "d2Vpci1kaXJlY3RvcnktMw",
+];
 const START_LIMIT: Duration = Duration::from_secs(300);
 
 /// How a node is set up.
 #[derive(Debug, Clone, Copy)]
 pub struct Setup {
+    pub heap_flags: [&'static str; 2],
     pub jvm_flags: &'static [&'static str],
     /// Features that are switched off when the directory is formatted.
     pub features_off: &'static [&'static str],
-    /// Lines of `server.properties` beside those that a single node needs.
+    /// Lines of `server.properties` beside those that the nodes need to find each other, and for as many replicas of
+    /// Kafka's own topics as there are nodes.
     pub properties: &'static str,
 }
 
 /// The node whose answers are right: quick to start, and without the features that a broker without transactions and
 /// new-style groups does not finalise, so that the judge speaks about the same cluster.
 pub const JUDGE: Setup = Setup {
-    jvm_flags: &[
-        "-Xmx512m",
-        "-Xms256m",
-        "-XX:+UseSerialGC",
-        "-XX:TieredStopAtLevel=1",
-    ],
+    heap_flags: ["-Xms256m", "-Xmx512m"],
+    jvm_flags: &["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"],
     features_off: &[
         "eligible.leader.replicas.version",
         "group.version",
@@ -49,7 +53,7 @@ pub const JUDGE: Setup = Setup {
 /// A Kafka node; its process is killed by its own id when this goes. The address stays the same over restarts.
 pub struct Kafka {
     pub address: SocketAddr,
-    jvm_flags: &'static [&'static str],
+    jvm_flags: Vec<&'static str>,
     class_path: String,
     dir: TempDir,
     child: Option<Child>,
@@ -65,16 +69,38 @@ impl Kafka {
 
     /// Formats a directory.
     pub fn prepare(setup: &Setup) -> Result<Kafka> {
+        let [kafka, controller] = ports::free()?;
+        let quorum = Quorum::of(&[controller])?;
+        Kafka::prepare_node(setup, 0, kafka, &quorum)
+    }
+
+    /// Formats the directories of so many nodes that form one cluster, at most three, each a broker and a controller.
+    /// The node.id of a place is one more.
+    pub fn prepare_cluster(setup: &Setup, count: usize) -> Result<Vec<Kafka>> {
+        let mut brokers = Vec::new();
+        let mut controllers = Vec::new();
+        for _ in 0..count {
+            let [kafka, controller] = ports::free()?;
+            brokers.push(kafka);
+            controllers.push(controller);
+        }
+        let quorum = Quorum::of(&controllers)?;
+        let nodes = brokers.into_iter().enumerate();
+        nodes
+            .map(|(place, kafka)| Kafka::prepare_node(setup, place, kafka, &quorum))
+            .collect()
+    }
+
+    fn prepare_node(setup: &Setup, place: usize, kafka: u16, quorum: &Quorum) -> Result<Kafka> {
         let class_path = class_path()?;
         let dir = tempfile::Builder::new().prefix("kafka-").tempdir()?;
-        let [kafka, controller] = ports::free()?;
-        let properties = server_properties(dir.path(), kafka, controller) + setup.properties;
+        let properties = server_properties(dir.path(), place, kafka, quorum) + setup.properties;
         let path = dir.path().join("server.properties");
         std::fs::write(&path, properties)?;
-        format_directory(&class_path, &path, setup.features_off)?;
+        format_directory(&class_path, &path, quorum, setup.features_off)?;
         Ok(Kafka {
             address: SocketAddr::from(([127, 0, 0, 1], kafka)),
-            jvm_flags: setup.jvm_flags,
+            jvm_flags: [&setup.heap_flags[..], setup.jvm_flags].concat(),
             class_path,
             dir,
             child: None,
@@ -94,7 +120,7 @@ impl Kafka {
             .append(true)
             .open(self.log_path())?;
         let mut java = Command::new("java");
-        java.args(self.jvm_flags)
+        java.args(&self.jvm_flags)
             .args(["-cp", &self.class_path, "kafka.Kafka"])
             .arg(self.dir.path().join("server.properties"));
         self.child = Some(process::spawn_bound(&java, log)?);
@@ -124,7 +150,8 @@ impl Kafka {
         self.dir.path().join("kafka.log")
     }
 
-    fn await_ready(&mut self) -> Result<()> {
+    /// Waits until the process that was spawned listens.
+    pub fn await_ready(&mut self) -> Result<()> {
         let child = self.child.as_mut().context("not started")?;
         let address = self.address;
         let ready = clock::wait_for(START_LIMIT, Duration::from_millis(100), || {
@@ -133,12 +160,19 @@ impl Kafka {
                 _ => TcpStream::connect(address).is_ok().then_some(Ok(())),
             }
         });
-        let log = || std::fs::read_to_string(self.log_path()).unwrap_or_default();
         match ready {
             Some(Ok(())) => Ok(()),
-            Some(Err(status)) => bail!("Kafka ended with {status}:\n{}", log()),
-            None => bail!("Kafka did not listen within {START_LIMIT:?}:\n{}", log()),
+            Some(Err(status)) => bail!("Kafka ended with {status}:\n{}", self.output()),
+            None => bail!(
+                "Kafka did not listen within {START_LIMIT:?}:\n{}",
+                self.output()
+            ),
         }
+    }
+
+    /// What the node printed so far.
+    pub fn output(&self) -> String {
+        std::fs::read_to_string(self.log_path()).unwrap_or_default()
     }
 }
 
@@ -169,15 +203,46 @@ fn complete(dir: &Path) -> bool {
         .all(|name| dir.join(format!("{name}-{VERSION}.jar")).exists())
 }
 
-fn format_directory(class_path: &str, properties: &Path, features_off: &[&str]) -> Result<()> {
+/// The controllers that decide together.
+struct Quorum {
+    addresses: Vec<String>,
+}
+
+impl Quorum {
+    fn of(ports: &[u16]) -> Result<Quorum> {
+        ensure!(
+            (1..=DIRECTORY_IDS.len()).contains(&ports.len()),
+            "a cluster has one to {} nodes",
+            DIRECTORY_IDS.len()
+        );
+        let addresses = ports.iter().map(|port| format!("127.0.0.1:{port}"));
+        Ok(Quorum {
+            addresses: addresses.collect(),
+        })
+    }
+
+    /// What `StorageTool` is told of the first voters.
+    fn format_flags(&self) -> Vec<String> {
+        if self.addresses.len() == 1 {
+            return vec!["--standalone".to_owned()];
+        }
+        let voters = self.addresses.iter().zip(DIRECTORY_IDS).enumerate();
+        let voters =
+            voters.map(|(place, (at, directory))| format!("{}@{at}:{directory}", place + 1));
+        let voters: Vec<String> = voters.collect();
+        vec!["--initial-controllers".to_owned(), voters.join(",")]
+    }
+}
+
+fn format_directory(
+    class_path: &str,
+    properties: &Path,
+    quorum: &Quorum,
+    features_off: &[&str],
+) -> Result<()> {
     let mut format = Command::new("java");
-    format.args([
-        "-cp",
-        class_path,
-        "kafka.tools.StorageTool",
-        "format",
-        "--standalone",
-    ]);
+    format.args(["-cp", class_path, "kafka.tools.StorageTool", "format"]);
+    format.args(quorum.format_flags());
     format.args(["-t", CLUSTER_ID, "-c"]).arg(properties);
     for feature in features_off {
         format.args(["--feature", &format!("{feature}=0")]);
@@ -193,24 +258,30 @@ fn succeed(output: Output) -> Result<()> {
     Ok(())
 }
 
-fn server_properties(dir: &Path, kafka: u16, controller: u16) -> String {
+/// Kafka's own topics have a replica on each node, of which most must have what is acknowledged.
+fn server_properties(dir: &Path, place: usize, kafka: u16, quorum: &Quorum) -> String {
     let data = dir.join("data");
+    let replicas = quorum.addresses.len();
+    let most = replicas / 2 + 1;
     format!(
         "process.roles=broker,controller
-node.id=1
-controller.quorum.bootstrap.servers=127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{kafka},CONTROLLER://127.0.0.1:{controller}
+node.id={}
+controller.quorum.bootstrap.servers={}
+listeners=PLAINTEXT://127.0.0.1:{kafka},CONTROLLER://{}
 advertised.listeners=PLAINTEXT://127.0.0.1:{kafka}
 controller.listener.names=CONTROLLER
 log.dirs={}
-offsets.topic.replication.factor=1
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
+offsets.topic.replication.factor={replicas}
+transaction.state.log.replication.factor={replicas}
+transaction.state.log.min.isr={most}
 transaction.state.log.num.partitions=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.replication.factor={replicas}
+share.coordinator.state.topic.min.isr={most}
 group.initial.rebalance.delay.ms=0
 ",
+        place + 1,
+        quorum.addresses.join(","),
+        quorum.addresses[place],
         data.display()
     )
 }

@@ -7,6 +7,7 @@
 
 pub mod cache;
 pub mod calls;
+pub mod certificates;
 pub mod clients;
 pub mod clock;
 pub mod cluster;

@@ -1,12 +1,12 @@
 //! Builds the batches that the server itself writes.
 
 use crate::batch::{
-    BatchHeader, LENGTH_PREFIX_LEN, MAGIC, NO_PRODUCER_ID, NO_TIMESTAMP, RECORD_BATCH_HEADER_LEN,
-    TimestampType,
+    BatchHeader, LENGTH_PREFIX_LEN, LeaderEpoch, MAGIC, NO_PRODUCER_ID, NO_TIMESTAMP, Offset,
+    RECORD_BATCH_HEADER_LEN, TimestampType,
 };
 use crate::compression::{self, Codec, CompressionError};
 use crate::varint::{put_i32, put_i64};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 /// Collects records and turns them into one batch with base offset 0 and no leader epoch.
 ///
@@ -123,6 +123,17 @@ impl BatchBuilder {
         let (_, batch) = assemble(self.header, self.codec, &self.payload)?;
         Ok(batch)
     }
+}
+
+/// A batch without records that stands for the offsets `base` to `last`, inclusive, as what compaction leaves of one
+/// does. `None` where they are more than a batch spans.
+pub fn empty_batch(base: Offset, last: Offset, epoch: LeaderEpoch) -> Option<Bytes> {
+    let mut header = BatchBuilder::new(Codec::None).header;
+    header.base_offset = base;
+    header.partition_leader_epoch = epoch;
+    header.last_offset_delta = i32::try_from(last.checked_sub(base)?).ok()?;
+    let (_, batch) = assemble(header, Codec::None, &[]).expect("nothing is compressed");
+    (last >= base).then(|| batch.freeze())
 }
 
 /// Makes a batch of `header`'s fields and uncompressed records; codec, length and CRC are set.

@@ -71,6 +71,8 @@ const XERIAL_BLOCK_LEN: usize = 32 * 1024;
 /// Kafka's default levels.
 const ZSTD_LEVEL: i32 = 3;
 const GZIP_LEVEL: u32 = 6;
+/// What a payload is given room for at first.
+const FIRST_BYTES: usize = 16 << 10;
 
 /// The payload's bytes before compression; fails as soon as they exceed `limit`.
 pub fn decompress(codec: Codec, payload: &[u8], limit: usize) -> Result<Vec<u8>, CompressionError> {
@@ -117,17 +119,26 @@ pub fn compress(codec: Codec, payload: &[u8]) -> Result<Vec<u8>, CompressionErro
     compressed.map_err(|error| invalid(codec, &error))
 }
 
-fn read_all(codec: Codec, reader: impl Read, limit: usize) -> Result<Vec<u8>, CompressionError> {
+fn read_all(
+    codec: Codec,
+    mut reader: impl Read,
+    limit: usize,
+) -> Result<Vec<u8>, CompressionError> {
     let mut out = Vec::new();
-    // One byte more than allowed tells a payload of the limit's size from a longer one.
-    reader
-        .take(limit as u64 + 1)
-        .read_to_end(&mut out)
-        .map_err(|error| invalid(codec, &error))?;
-    if out.len() > limit {
-        return Err(CompressionError::TooLarge { limit });
+    loop {
+        // Twice as much each time, and in the end one byte more than allowed, which tells a payload of the limit's size
+        // from a longer one.
+        let room = out.len().max(FIRST_BYTES).min(limit + 1 - out.len());
+        out.reserve_exact(room);
+        let read = reader.by_ref().take(room as u64).read_to_end(&mut out);
+        let read = read.map_err(|error| invalid(codec, &error))?;
+        if out.len() > limit {
+            return Err(CompressionError::TooLarge { limit });
+        }
+        if read < room {
+            return Ok(out);
+        }
     }
-    Ok(out)
 }
 
 fn decompress_xerial(payload: &[u8], limit: usize) -> Result<Vec<u8>, CompressionError> {

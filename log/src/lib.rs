@@ -40,7 +40,7 @@ pub use batch::{
     BatchError, BatchHeader, CRC_FROM, LeaderEpoch, Offset, RECORD_BATCH_HEADER_LEN, TimestampType,
     assign, batches,
 };
-pub use builder::BatchBuilder;
+pub use builder::{BatchBuilder, empty_batch};
 pub use compact::{Latest, LatestError, Standing};
 pub use compression::{Codec, CompressionError};
 pub use dirtiness::Dirtiness;

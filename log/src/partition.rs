@@ -108,12 +108,24 @@ impl PartitionLog {
     ///
     /// An entry that carries several partitions is verified for all of them before any is appended.
     pub fn verify(&self, batches: &[BatchHeader]) -> Result<(), Misfit> {
+        let mut overlay = SmallVec::<[(i64, ProducerState); 1]>::new();
+        self.verify_order(batches, |batch| match batch.has_producer_id() {
+            true => self.verify_producer(batch, &mut overlay),
+            false => Ok(()),
+        })
+    }
+
+    /// Whether offsets and epochs go on where the log ends, and `also` has nothing against any batch.
+    fn verify_order(
+        &self,
+        batches: &[BatchHeader],
+        mut also: impl FnMut(&BatchHeader) -> Result<(), Misfit>,
+    ) -> Result<(), Misfit> {
         if batches.is_empty() {
             return Err(Misfit::Empty);
         }
         let mut expected = self.next_offset;
         let mut latest = self.epochs.latest();
-        let mut overlay = SmallVec::<[(i64, ProducerState); 1]>::new();
         for batch in batches {
             let (found, epoch) = (batch.base_offset, batch.partition_leader_epoch);
             if found != expected {
@@ -130,9 +142,7 @@ impl PartitionLog {
                 let found = epoch;
                 return Err(Misfit::LeaderEpoch { latest, found });
             }
-            if batch.has_producer_id() {
-                self.verify_producer(batch, &mut overlay)?;
-            }
+            also(batch)?;
             expected = batch.last_offset() + 1;
             latest = Some(epoch);
         }
@@ -176,11 +186,6 @@ impl PartitionLog {
         append_time_ms: i64,
     ) -> Result<(), Misfit> {
         self.verify(batches)?;
-        assert_eq!(
-            Extent::of(batches, extent.pos).as_ref(),
-            Some(extent),
-            "the extent is that of its batches"
-        );
         for batch in batches {
             if planted::has(Bug::ProducersOfOneLeader)
                 && self.epochs.latest() != Some(batch.partition_leader_epoch)
@@ -192,9 +197,60 @@ impl PartitionLog {
             self.producers
                 .record(batch, batch.base_offset, append_time_ms);
         }
+        self.place(batches, extent);
+        Ok(())
+    }
+
+    fn place(&mut self, batches: &[BatchHeader], extent: &Extent) {
+        assert_eq!(
+            Extent::of(batches, extent.pos).as_ref(),
+            Some(extent),
+            "the extent is that of its batches"
+        );
         self.extents.push(extent);
         self.next_offset = extent.last_offset + 1;
+    }
+
+    /// Appends batches that another replica holds, which decided all about them when they were written. Who wrote them
+    /// is told by [`PartitionLog::take_over`] in the end.
+    ///
+    /// Panics when `extent` is not that of `batches` (see [`Extent::of`]).
+    pub fn carry(&mut self, batches: &[BatchHeader], extent: &Extent) -> Result<(), Misfit> {
+        self.verify_order(batches, |_| Ok(()))?;
+        for batch in batches {
+            self.epochs
+                .note(batch.partition_leader_epoch, batch.base_offset);
+        }
+        self.place(batches, extent);
         Ok(())
+    }
+
+    /// All of the log but where its batches lie.
+    pub fn without_batches(&self) -> PartitionLog {
+        PartitionLog {
+            segments: Segments::default(),
+            extents: Extents::default(),
+            ..self.clone()
+        }
+    }
+
+    /// Makes the log, whose batches were carried here, the one that they come from: `theirs` is that one at its end.
+    ///
+    /// Changes nothing and answers `false` where batches are missing.
+    pub fn take_over(&mut self, theirs: &PartitionLog) -> bool {
+        let is_empty = theirs.log_start_offset == theirs.next_offset;
+        if is_empty {
+            *self = theirs.without_batches();
+            return true;
+        }
+        if self.next_offset != theirs.next_offset || self.log_start_offset > theirs.log_start_offset
+        {
+            return false;
+        }
+        self.trim(theirs.log_start_offset);
+        self.epochs = theirs.epochs.clone();
+        self.producers = theirs.producers.clone();
+        true
     }
 
     /// Moves log start up to `new_start` (never down, never past the end) and forgets what lies below.

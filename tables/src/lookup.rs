@@ -82,6 +82,26 @@ impl LookupKeys {
         buckets
     }
 
+    /// The row keys (`keys::row`), each with its bucket: of each key those that it may have, in the order asked.
+    pub fn row_keys(&self) -> impl Iterator<Item = (u32, &[u8])> {
+        let keys = 0..self.row_keys.len();
+        keys.map(|at| (self.row_keys[at].1, self.row_key(at)))
+    }
+
+    /// Of each key the place of the first of its row keys that there is a row of, and its primary key.
+    pub fn first(
+        &self,
+        is_there: impl Fn(usize) -> bool,
+    ) -> impl Iterator<Item = Option<(usize, &[u8])>> {
+        let mut start = 0;
+        self.keys.iter().map(move |end| {
+            let range = start..*end as usize;
+            start = range.end;
+            let at = range.into_iter().find(|at| is_there(*at))?;
+            Some((at, &self.row_key(at)[row::PREFIX_LEN..]))
+        })
+    }
+
     /// The rows, in the order asked. `store_of` names the store of a bucket.
     pub fn find<'s>(
         &self,
@@ -138,18 +158,13 @@ impl LookupKeys {
 
     /// Of each key the row that one of its buckets has.
     fn by_key<'s>(&self, mut found: Vec<Option<StoredRow<'s>>>) -> Vec<Option<FoundRow<'_, 's>>> {
-        let mut start = 0;
-        let one = |end: &u32| {
-            let range = start..*end as usize;
-            start = range.end;
-            let at = range.clone().find(|i| found[*i].is_some())?;
+        let there: Vec<bool> = found.iter().map(Option::is_some).collect();
+        let rows = self.first(|at| there[at]).map(|first| {
+            let (at, primary_key) = first?;
             let row = found[at].take()?;
-            Some(FoundRow {
-                primary_key: &self.row_key(at)[row::PREFIX_LEN..],
-                row,
-            })
-        };
-        self.keys.iter().map(one).collect()
+            Some(FoundRow { primary_key, row })
+        });
+        rows.collect()
     }
 
     fn row_key(&self, i: usize) -> &[u8] {

@@ -7,7 +7,6 @@
 //! Damage is no loss either: rows that do not open, or that a read finds damaged, are thrown away at a start and
 //! folded again. Both are said.
 
-use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -192,11 +191,17 @@ impl Tables {
         self.bucket_state_with(table, bucket, &ReadOptions::default())
     }
 
-    /// The applied offset that a crash leaves: everything below it is on disk.
+    /// The applied offset that a crash leaves: everything below it is on disk. What is there of an earlier stay counts
+    /// for nothing.
     pub fn durably_flushed_offset(&self, table: TableId, bucket: u32) -> Result<i64, StoreError> {
         let mut options = ReadOptions::default();
         options.set_read_tier(ReadTier::Persisted);
-        Ok(self.bucket_state_with(table, bucket, &options)?.applied)
+        let flushed = self.bucket_state_with(table, bucket, &options)?;
+        let stay = self.bucket_state(table, bucket)?.stay;
+        Ok(match flushed.stay == stay {
+            true => flushed.applied,
+            false => 0,
+        })
     }
 
     fn bucket_state_with(
@@ -226,29 +231,22 @@ impl Tables {
         self.noticed(db.flush_opt(&options).map_err(StoreError::from))
     }
 
-    /// Drops every row of a table. The id is never used again, so a drop that a crash takes back leaves
-    /// bytes that nobody reads, until [`Tables::retain`].
-    pub fn drop_table(&self, table: TableId) -> Result<(), StoreError> {
+    /// Drops every row of a bucket that is not here any more. What a crash takes back of that is of a stay that is over.
+    pub fn drop_bucket(&self, table: TableId, bucket: u32) -> Result<(), StoreError> {
         let Some(db) = self.db() else { return Ok(()) };
-        let mut batch = WriteBatch::default();
-        for kind in TABLE_KINDS {
-            let (from, to) = keys::table_range(kind, table);
-            batch.delete_range(from, to);
-        }
-        db.write_opt(batch, &unlogged())?;
+        db.write_opt(dropping(table, bucket), &unlogged())?;
         Ok(())
     }
 
-    /// Drops every row of a bucket, which is folded from the start again.
-    pub fn drop_bucket(&self, table: TableId, bucket: u32) -> Result<(), StoreError> {
-        let Some(db) = self.db() else { return Ok(()) };
-        let mut batch = WriteBatch::default();
-        for kind in TABLE_KINDS {
-            let (from, to) = keys::bucket_range(kind, table, bucket);
-            batch.delete_range(from, to);
-        }
-        db.write_opt(batch, &unlogged())?;
-        Ok(())
+    /// Begins a stay of a bucket, or begins it again: drops every row, and has it folded from the start.
+    pub fn begin_bucket(&self, table: TableId, bucket: u32, stay: u64) -> Result<(), StoreError> {
+        let mut batch = dropping(table, bucket);
+        batch.put(
+            bucket::encode(table, bucket),
+            BucketState::new(stay).encode(),
+        );
+        let written = self.db_or_create()?.write_opt(batch, &unlogged());
+        self.noticed(written.map_err(StoreError::from))
     }
 
     /// Has the rows in `dir` thrown away at the next start, for this reason, if there are any. Durable when it returns.
@@ -259,35 +257,44 @@ impl Tables {
         }
     }
 
-    /// Drops what is left of tables that are not in `live`, and returns them.
-    pub fn retain(&self, live: &BTreeSet<TableId>) -> Result<Vec<TableId>, StoreError> {
-        let residue: Vec<TableId> = self
-            .stored_tables()?
-            .into_iter()
-            .filter(|t| !live.contains(t))
-            .collect();
-        for table in &residue {
-            self.drop_table(*table)?;
+    /// Drops what is left of buckets that are not `wanted`, and returns them.
+    pub fn retain(
+        &self,
+        wanted: impl Fn(TableId, u32) -> bool,
+    ) -> Result<Vec<(TableId, u32)>, StoreError> {
+        let mut residue = self.stored_buckets()?;
+        residue.retain(|(table, bucket)| !wanted(*table, *bucket));
+        for (table, bucket) in &residue {
+            self.drop_bucket(*table, *bucket)?;
         }
         Ok(residue)
     }
 
-    /// The tables that have a bucket here, in order.
-    fn stored_tables(&self) -> Result<Vec<TableId>, StoreError> {
+    /// The buckets that have something here, in order.
+    pub fn stored_buckets(&self) -> Result<Vec<(TableId, u32)>, StoreError> {
         let Some(db) = self.db() else {
             return Ok(Vec::new());
         };
-        let mut tables = Vec::new();
+        let mut buckets = Vec::new();
         let mut cursor = db.raw_iterator();
         cursor.seek([bucket::KIND]);
-        while let Some((table, _)) = cursor.key().and_then(bucket::decode) {
-            tables.push(table);
-            let (_, next) = keys::table_range(bucket::KIND, table);
-            cursor.seek(next);
+        while let Some(found) = cursor.key().and_then(bucket::decode) {
+            buckets.push(found);
+            cursor.next();
         }
         cursor.status()?;
-        Ok(tables)
+        Ok(buckets)
     }
+}
+
+/// Takes everything of a bucket away.
+fn dropping(table: TableId, bucket: u32) -> WriteBatch {
+    let mut batch = WriteBatch::default();
+    for kind in TABLE_KINDS {
+        let (from, to) = keys::bucket_range(kind, table, bucket);
+        batch.delete_range(from, to);
+    }
+    batch
 }
 
 /// Has the rows in `dir` thrown away at the next start.

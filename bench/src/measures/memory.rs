@@ -135,7 +135,7 @@ fn run_partitions(setting: &Setting, server: Server) -> Result<Vec<Figure>> {
     let (kafka, processes) = (broker.address(), broker.processes()?);
     let topics = idle_partitions(setting.size, server) / PARTITIONS_OF_A_TOPIC as u32;
     let names: Vec<String> = (0..topics).map(|topic| format!("idle-{topic}")).collect();
-    create_topics(&kafka, &names, PARTITIONS_OF_A_TOPIC, &[])?;
+    create_topics(&kafka, &names, PARTITIONS_OF_A_TOPIC, 1, &[])?;
     processes.settle(Duration::from_secs(60))?;
     clock::pause(rest(setting.size));
     let files = processes.open_files()? as f64;

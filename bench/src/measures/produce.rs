@@ -128,7 +128,8 @@ fn run(setting: &Setting, server: Server, shape: Shape) -> Result<Vec<Figure>> {
     let broker = Broker::start(server)?;
     let (kafka, processes) = (broker.address(), broker.processes()?);
     let topics = [TOPIC.to_owned()];
-    create_topics(&kafka, &topics, shape.partitions, server.topic_settings())?;
+    let settings = server.topic_settings();
+    create_topics(&kafka, &topics, shape.partitions, 1, settings)?;
     let burst = Burst {
         kafka: &kafka,
         topic: TOPIC,

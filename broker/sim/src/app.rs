@@ -25,7 +25,6 @@ use weir_broker::shard::machine::Folds;
 use weir_broker::shard::reconcile::CatchUp;
 use weir_broker::space::{Space, Usage};
 use weir_broker::tables::hub::{self, TableHub};
-use weir_broker::tables::source::PartitionSource;
 use weir_broker::topic::TopicViews;
 use weir_raft::{Index, NodeConfig, WalConfig};
 use weir_sim::{App, Life, Rng, Site, StartFailure};
@@ -294,17 +293,13 @@ async fn register(site: Site, meta: Arc<Meta>, metadata: Arc<ShardHost>, random:
 
 /// There are no tables, so nothing is ever opened.
 fn tables(plane: &DataPlane, meta: &Arc<Meta>, schemas: Arc<SchemaFold>) -> Arc<TableHub> {
-    let source = PartitionSource {
-        partitions: plane.partitions.clone(),
-        blocks: plane.blocks.clone(),
-    };
     Arc::new(TableHub::new(hub::Parts {
         dir: "/nowhere".into(),
         budget: Budget::new(1 << 20, 1 << 20),
         meta: meta.clone(),
         partitions: plane.partitions.clone(),
         schemas,
-        source: Arc::new(source),
+        blocks: plane.blocks.clone(),
     }))
 }
 

@@ -120,6 +120,7 @@ impl Clients {
             created_at_ms: 0,
             table: None,
             partitioners: None,
+            moves: Default::default(),
         };
         let here = TopicHere {
             id,
@@ -256,6 +257,7 @@ fn send(node: Option<Arc<DataNode>>, id: PartitionId, batch: BytesMut) -> BoxFut
         parts: vec![part],
         frame_bytes,
         term: None,
+        refusals: Arc::default(),
         reply,
     });
     let life = node.life.clone();

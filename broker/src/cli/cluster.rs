@@ -3,9 +3,9 @@
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::CliError;
 use super::output::{self, Format};
 use super::target::Target;
+use super::{CliError, cluster_drain, cluster_spread};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -13,6 +13,8 @@ use super::target::Target;
   weir cluster nodes
   weir cluster transfer orders 0 --to 2
   weir cluster balance
+  weir cluster balance --partitions --dry-run
+  weir cluster decommission 3
 
 Any node can be asked; what is shown is what that node knows.")]
 pub struct ClusterArgs {
@@ -45,9 +47,36 @@ enum Verb {
         #[arg(long, value_name = "NODE")]
         to: i32,
     },
-    /// Have the first replica of each partition lead it
-    #[command(after_help = "Examples:\n  weir cluster balance")]
-    Balance,
+    /// Have the first replica of each partition lead it; or have partitions move so that nodes have their share
+    #[command(after_help = "Examples:
+  weir cluster balance
+  weir cluster balance --partitions --dry-run    shows what would move
+  weir cluster balance --partitions              moves it, and waits until nodes have their share")]
+    Balance {
+        /// Move partitions from nodes that have more to those that have fewer
+        #[arg(long)]
+        partitions: bool,
+        /// Only show what would move
+        #[arg(long, requires = "partitions")]
+        dry_run: bool,
+    },
+    /// Move everything off a node, and wait until it is empty
+    #[command(after_help = "Examples:
+  weir cluster drain 3
+  weir cluster drain 3 --undo               lets the node get something again")]
+    Drain {
+        /// The node's broker id
+        node: i32,
+        /// Let the node get something again
+        #[arg(long)]
+        undo: bool,
+    },
+    /// Drain a node, then make it no member any more; afterwards it can be stopped for good
+    #[command(after_help = "Examples:\n  weir cluster decommission 3")]
+    Decommission {
+        /// The node's broker id
+        node: i32,
+    },
 }
 
 pub async fn run(args: ClusterArgs) -> Result<(), CliError> {
@@ -67,7 +96,14 @@ pub async fn run(args: ClusterArgs) -> Result<(), CliError> {
             };
             transfer(target, &asked).await
         }
-        Verb::Balance => balance(target).await,
+        Verb::Balance {
+            partitions: false, ..
+        } => balance(target).await,
+        Verb::Balance { dry_run: true, .. } => cluster_spread::show(target).await,
+        Verb::Balance { dry_run: false, .. } => cluster_spread::run(target).await,
+        Verb::Drain { node, undo: false } => cluster_drain::drain(target, node).await,
+        Verb::Drain { node, undo: true } => cluster_drain::undo(target, node).await,
+        Verb::Decommission { node } => cluster_drain::decommission(target, node).await,
     }
 }
 

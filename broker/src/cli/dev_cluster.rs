@@ -16,7 +16,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::options::Options;
+use crate::options::{ClusterTls, Options};
 
 /// Where the first node's peers reach it, unless it is told otherwise.
 pub const CLUSTER_LISTEN: &str = "localhost:19093";
@@ -33,6 +33,10 @@ enum DevError {
     Address { address: String, count: u16 },
     #[error("-n and --seeds exclude each other: the nodes of -n are each other's seeds")]
     Seeds,
+    #[error(
+        "-n and --cluster-tls-… exclude each other: the nodes of -n meet on this machine only, without TLS"
+    )]
+    Tls,
     #[error("cannot start node {number}: {source}")]
     Start { number: u16, source: io::Error },
     #[error("node {number} ended before it was up")]
@@ -144,6 +148,9 @@ impl Signals {
 fn plans(count: u16, options: &Options) -> Result<Vec<Plan>, DevError> {
     if !options.seeds.is_empty() {
         return Err(DevError::Seeds);
+    }
+    if options.cluster_tls != ClusterTls::default() {
+        return Err(DevError::Tls);
     }
     let cluster = match options.cluster_listen.rsplit_once(':') {
         Some((host, "0")) => (0..count).map(|_| free_address(host)).collect(),

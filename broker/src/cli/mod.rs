@@ -1,6 +1,8 @@
 //! The command line: `weir dev`, `weir serve`, `weir <noun> <verb>`.
 
 mod cluster;
+mod cluster_drain;
+mod cluster_spread;
 mod dev_cluster;
 mod error;
 mod files;
@@ -55,7 +57,7 @@ enum Command {
     Schema(schema::SchemaArgs),
     /// Create tables; look rows up, scan, put and delete them
     Table(table::TableArgs),
-    /// Show the cluster's nodes and health; move leaders
+    /// Show the cluster's nodes and health; move leaders; have a node leave
     Cluster(cluster::ClusterArgs),
     /// Show what Prometheus would scrape
     Metrics(metrics::MetricsArgs),

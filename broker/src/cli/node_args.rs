@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::options::Options;
+use crate::options::{ClusterTls, Options, TlsMode};
 
 /// What a node can be told; a flag wins over its variable, that over the file, that over the default.
 #[derive(clap::Args, Deserialize, Default, Debug)]
@@ -44,6 +44,24 @@ pub struct NodeArgs {
         value_delimiter = ','
     )]
     seeds: Option<Vec<String>>,
+    /// The certificate that this node shows other nodes, with those that lead to its CA, PEM. With it, --cluster-tls-key and
+    /// --cluster-tls-ca, nodes speak TLS with each other and take only nodes with a certificate of the CA. Files that are
+    /// renewed are used by new connections
+    #[arg(long, env = "WEIR_CLUSTER_TLS_CERT", value_name = "FILE")]
+    cluster_tls_cert: Option<PathBuf>,
+    /// The key of that certificate, PEM
+    #[arg(long, env = "WEIR_CLUSTER_TLS_KEY", value_name = "FILE")]
+    cluster_tls_key: Option<PathBuf>,
+    /// The CAs of which certificates of nodes may be, PEM. Whoever has one of them is a node
+    #[arg(long, env = "WEIR_CLUSTER_TLS_CA", value_name = "FILE")]
+    cluster_tls_ca: Option<PathBuf>,
+    /// A DNS name for which the certificates of all nodes must be, where the CA has others too, or nodes' addresses change
+    /// [default: each for the host at which others dial it]
+    #[arg(long, env = "WEIR_CLUSTER_TLS_NAME", value_name = "NAME")]
+    cluster_tls_name: Option<String>,
+    /// Whether nodes without TLS are refused, or let in and connected to while a cluster is changed over [default: require]
+    #[arg(long, env = "WEIR_CLUSTER_TLS_MODE", value_name = "MODE")]
+    cluster_tls_mode: Option<TlsMode>,
     /// The rack of this node
     #[arg(long, env = "WEIR_RACK")]
     rack: Option<String>,
@@ -105,6 +123,13 @@ impl NodeArgs {
             cluster_listen: self.cluster_listen.unwrap_or(base.cluster_listen),
             cluster_advertise: self.cluster_advertise.or(base.cluster_advertise),
             seeds: self.seeds.unwrap_or(base.seeds),
+            cluster_tls: ClusterTls {
+                cert: self.cluster_tls_cert.or(base.cluster_tls.cert),
+                key: self.cluster_tls_key.or(base.cluster_tls.key),
+                ca: self.cluster_tls_ca.or(base.cluster_tls.ca),
+                name: self.cluster_tls_name.or(base.cluster_tls.name),
+                mode: self.cluster_tls_mode.or(base.cluster_tls.mode),
+            },
             rack: self.rack.or(base.rack),
             data_shards: self.data_shards.unwrap_or(base.data_shards),
             tail_bytes: self.tail_mb.map_or(base.tail_bytes, |mb| mb << 20),
@@ -205,6 +230,7 @@ mod tests {
             kafka_advertise: options.kafka_advertise.clone(),
             cluster_advertise: options.cluster_advertise.clone(),
             seeds: options.seeds.clone(),
+            cluster_tls: options.cluster_tls.clone(),
             rack: options.rack.clone(),
             settings: options.settings.clone(),
             ..Options::default()
@@ -212,5 +238,7 @@ mod tests {
         assert_eq!(format!("{options:?}"), format!("{defaults:?}"));
         assert!(options.kafka_advertise.is_some() && options.settings.len() == 3);
         assert!(options.cluster_advertise.is_some() && options.seeds.len() == 3);
+        let ClusterTls { cert, key, ca, .. } = &options.cluster_tls;
+        assert!(cert.is_some() && key.is_some() && ca.is_some());
     }
 }

@@ -55,8 +55,9 @@ impl DevArgs {
 }
 
 /// What a node logs unless it is told otherwise. Openraft would warn of each message to a node that is away; that
-/// it is away is said once, by who connects.
-pub const NODE_LOG: &str = "info,openraft=error";
+/// it is away is said once, by who connects. What a replica is asked while it stops it reports as its errors; whoever asked
+/// is told of them, and a replica that stops unasked is reported by `weir_raft`.
+pub const NODE_LOG: &str = "info,openraft=error,openraft::raft::raft_inner=off";
 
 /// How long a node runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -197,6 +198,9 @@ async fn until_end(options: Options, edge: Handle, course: Course) -> Result<Exi
         tokio::select! {
             _ = tokio::signal::ctrl_c() => {}
             _ = terminate.recv() => {}
+            () = node.removed() => tracing::warn!(
+                "this node is no member of the cluster any more: it was removed, or another one took its place"
+            ),
         }
     }
     tracing::info!("stopping");

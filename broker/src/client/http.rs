@@ -11,6 +11,7 @@ use super::HttpError;
 use super::connection::localhost;
 
 const PATIENCE: Duration = Duration::from_secs(30);
+const SPREAD: &str = "/v1/cluster/balance/partitions";
 /// What needs no escape in one part of a path.
 const PATH_PART: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
@@ -228,6 +229,39 @@ impl HttpClient {
         self.0.send(request).await
     }
 
+    /// What would move so that nodes have their share.
+    pub async fn cluster_spread(&self) -> Result<Value, HttpError> {
+        self.0.get(SPREAD).await
+    }
+
+    /// Begins some of these moves.
+    pub async fn cluster_spread_begin(&self) -> Result<Value, HttpError> {
+        self.0.send(self.0.request(Method::POST, SPREAD)).await
+    }
+
+    /// Begins to drain a node; answers how much is left there.
+    pub async fn drain(&self, node: i32) -> Result<Value, HttpError> {
+        let request = self.0.request(Method::PUT, &drain_path(node));
+        self.0.send(request).await
+    }
+
+    pub async fn end_drain(&self, node: i32) -> Result<Value, HttpError> {
+        let request = self.0.request(Method::DELETE, &drain_path(node));
+        self.0.send(request).await
+    }
+
+    /// How much is left on a node.
+    pub async fn drain_status(&self, node: i32) -> Result<Value, HttpError> {
+        self.0.get(&drain_path(node)).await
+    }
+
+    /// Makes an empty node no member any more.
+    pub async fn remove_node(&self, node: i32) -> Result<(), HttpError> {
+        let path = format!("/v1/cluster/nodes/{node}");
+        let request = self.0.request(Method::DELETE, &path);
+        self.0.send(request).await.map(drop)
+    }
+
     /// Prometheus' text.
     pub async fn metrics(&self) -> Result<String, HttpError> {
         let (_, body) = self
@@ -236,6 +270,10 @@ impl HttpClient {
             .await?;
         Ok(String::from_utf8_lossy(&body).into_owned())
     }
+}
+
+fn drain_path(node: i32) -> String {
+    format!("/v1/cluster/nodes/{node}/drain")
 }
 
 fn row_path(table: &str, key: &str) -> String {

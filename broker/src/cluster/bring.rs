@@ -148,7 +148,8 @@ impl Bringer {
         let mut bytes = 0;
         let mut open = None;
         for item in &theirs {
-            let brought = self.bring_one(leader, item.id, &item.log, progress, &mut open);
+            let from = (shard, leader);
+            let brought = self.bring_one(from, item.id, &item.log, progress, &mut open);
             bytes += brought.await?;
         }
         self.finish(progress, &mut open).await?;
@@ -174,17 +175,19 @@ impl Bringer {
     /// Brings what is missing of one partition up to where the leader's log ended; answers how many bytes that was.
     async fn bring_one(
         &self,
-        leader: NodeId,
+        (shard, leader): (ShardId, NodeId),
         id: PartitionId,
         theirs: &PartitionLog,
         progress: &mut Progress,
         open: &mut Option<Open>,
     ) -> Result<u64, String> {
-        let part = self.begin(id, theirs, progress);
+        let part = self.begin(shard, id, theirs, progress);
         let (mut from, mut bytes) = (part.end, 0);
         progress.parts.insert(id, part);
         while from < theirs.next_offset() {
-            let (answer, records) = self.ask(leader, id, from, theirs.next_offset()).await?;
+            let (answer, records) = self
+                .ask((shard, leader), id, from, theirs.next_offset())
+                .await?;
             let part = progress.parts.get_mut(&id).expect("just put there");
             if !part.goes_on(leader, from, &answer) {
                 *part = part.anew(leader, theirs, &answer);
@@ -204,7 +207,13 @@ impl Bringer {
     }
 
     /// What there is of a partition before anything more is brought: what was brought earlier, else what this node has.
-    fn begin(&self, id: PartitionId, theirs: &PartitionLog, progress: &mut Progress) -> Part {
+    fn begin(
+        &self,
+        shard: ShardId,
+        id: PartitionId,
+        theirs: &PartitionLog,
+        progress: &mut Progress,
+    ) -> Part {
         let start = theirs.log_start_offset();
         if let Some(part) = progress.parts.get(&id)
             && part.end >= start
@@ -214,7 +223,7 @@ impl Bringer {
             return part;
         }
         let mut segments: Vec<Segment> = Vec::new();
-        if let Some(partition) = self.partitions.get(id) {
+        if let Some(partition) = self.partitions.get_in(shard, id) {
             let log = partition.log.read();
             let here = log.segments().iter();
             segments.extend(here.filter(|segment| segment.last_offset >= start));
@@ -233,7 +242,7 @@ impl Bringer {
 
     async fn ask(
         &self,
-        leader: NodeId,
+        (shard, leader): (ShardId, NodeId),
         id: PartitionId,
         from: i64,
         upto: i64,
@@ -248,6 +257,7 @@ impl Bringer {
         };
         tokio::time::sleep_until(turn).await;
         let question = Question::Records(RecordsQuestion {
+            shard: Some(shard.0),
             topic: id.topic,
             index: id.index,
             from,

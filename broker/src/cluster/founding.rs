@@ -22,9 +22,11 @@ use super::message::{Answer, Question};
 use super::peers::Peers;
 use super::promise::{self, Belonging, BelongingError, State};
 use crate::meta::NodeInfo;
-use crate::meta::decide::cluster::cluster_id;
+use crate::meta::decide::cluster::{NewCluster, cluster_id};
+use crate::meta::placement::{self, Place};
 use crate::random::Random;
 use crate::shard::hosting::METADATA;
+use crate::startup::Startup;
 
 /// How often the seeds are asked.
 const AGAIN: Duration = Duration::from_millis(50);
@@ -34,6 +36,43 @@ const AGAIN: Duration = Duration::from_millis(50);
 pub struct Founding {
     pub cluster_id: String,
     pub nodes: BTreeMap<i32, u64>,
+    /// Of the nodes that have one. Which cluster it is does not hang on it: where the first shards lie does.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub racks: BTreeMap<i32, String>,
+}
+
+impl Founding {
+    /// The cluster of a node that runs alone.
+    pub fn alone(cluster_id: String, broker_id: i32, node: &NodeInfo) -> Founding {
+        let rack = node.rack.clone().map(|rack| (broker_id, rack));
+        Founding {
+            cluster_id,
+            nodes: [(broker_id, node.raft_id)].into(),
+            racks: rack.into_iter().collect(),
+        }
+    }
+
+    /// Whether both are one cluster.
+    fn is(&self, other: &Founding) -> bool {
+        self.cluster_id == other.cluster_id && self.nodes == other.nodes
+    }
+
+    /// What the cluster is to be as long as it has no metadata: its first shards have `factor` replicas, or as many as
+    /// there are nodes. Founders all say the same.
+    pub fn new_cluster(self, factor: usize, shards_per_node: u64) -> NewCluster {
+        let place = |(broker_id, raft_id): (&i32, &u64)| Place {
+            broker_id: *broker_id,
+            raft_id: *raft_id,
+            rack: self.racks.get(broker_id).cloned(),
+        };
+        let nodes: Vec<Place> = self.nodes.iter().map(place).collect();
+        let factor = nodes.len().min(factor).max(1);
+        NewCluster {
+            id: self.cluster_id,
+            shards: placement::missing_shards(&nodes, &BTreeMap::new(), factor, shards_per_node, 1),
+            shards_per_node,
+        }
+    }
 }
 
 /// How a node introduces itself.
@@ -43,12 +82,15 @@ pub struct Introduction {
     pub incarnation: u64,
     /// Whether it has a log of a cluster's metadata.
     pub member: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rack: Option<String>,
 }
 
 /// This node on its way into a cluster, and what it tells others of that.
 pub struct Formation {
     pub dir: PathBuf,
     pub broker_id: i32,
+    pub rack: Option<String>,
     pub raft: weir_raft::Node,
     pub peers: Peers,
     pub seeds: Vec<String>,
@@ -59,7 +101,7 @@ impl Formation {
     /// Reads what the directory says of its cluster. Blocks.
     pub fn open(
         dir: PathBuf,
-        broker_id: i32,
+        (broker_id, rack): (i32, Option<String>),
         raft: weir_raft::Node,
         peers: Peers,
         seeds: Vec<String>,
@@ -68,6 +110,7 @@ impl Formation {
         let formation = Formation {
             dir,
             broker_id,
+            rack,
             raft,
             peers,
             seeds,
@@ -95,6 +138,7 @@ impl Formation {
             broker_id: self.broker_id,
             incarnation: self.raft.id().0,
             member: self.is_member(),
+            rack: self.rack.clone(),
         }
     }
 
@@ -119,12 +163,13 @@ impl Formation {
         }
         match &*belonging {
             Some(earlier) if earlier.founding == *founding => Ok(()),
-            Some(earlier) => Err(format!(
+            Some(earlier) if !earlier.founding.is(founding) => Err(format!(
                 "node {} has promised to found cluster {} with the nodes {:?}, and one of them has lost its directory \
                  since; empty the directories of all seeds and start them again",
                 self.broker_id, earlier.founding.cluster_id, earlier.founding.nodes
             )),
-            None => {
+            // The first time, or a node has another rack since.
+            _ => {
                 let promised = Belonging {
                     state: State::Promised,
                     founding: founding.clone(),
@@ -151,6 +196,8 @@ impl Formation {
             founding: Founding {
                 cluster_id: cluster_id.to_owned(),
                 nodes: nodes.unwrap_or_default(),
+                // The metadata has them.
+                racks: BTreeMap::new(),
             },
         };
         self.store(&member).await?;
@@ -167,13 +214,14 @@ impl Formation {
 
     /// Returns once this node has a log of its cluster's metadata: told by a leader, or founded here. `node` is what
     /// a cluster is told that this node joins.
-    pub async fn run(&self, node: &NodeInfo, random: &dyn Random) {
+    pub async fn run(&self, node: &NodeInfo, random: &dyn Random, startup: &Startup) {
         let mut said = String::new();
         while !self.is_member() {
             if let Err(waits) = self.step(node, random).await
                 && waits != said
             {
                 tracing::info!("not in a cluster yet: {waits}");
+                startup.waits_for(format!("a cluster: {waits}"));
                 said = waits;
             }
             tokio::time::sleep(AGAIN).await;
@@ -202,19 +250,23 @@ impl Formation {
         if let Some(member) = met.iter().find(|one| one.member) {
             return self.join(member, node).await;
         }
+        let missing = missing.join("; ");
         if !own {
-            return Err("no seed is in a cluster, and this node is none of the seeds".to_owned());
+            let what = "no seed that answers is in a cluster, and this node is none of the seeds";
+            return Err(match missing.is_empty() {
+                true => what.to_owned(),
+                false => format!("{what}: {missing}"),
+            });
         }
         if !missing.is_empty() {
             return Err(format!(
-                "a cluster is founded when all seeds are up: {}",
-                missing.join("; ")
+                "a cluster is founded when all seeds are up: {missing}"
             ));
         }
         met.push(self.introduction());
         let nodes = by_broker(&met)?;
         match *nodes.first_key_value().expect("this node is among them").0 {
-            first if first == self.broker_id => self.found(nodes, random).await,
+            first if first == self.broker_id => self.found(nodes, racks(&met), random).await,
             first => Err(format!("node {first} founds the cluster")),
         }
     }
@@ -244,13 +296,20 @@ impl Formation {
         }
     }
 
-    async fn found(&self, nodes: BTreeMap<i32, u64>, random: &dyn Random) -> Result<(), String> {
-        let founding = match self.promised().await {
-            Some(promised) if promised.nodes == nodes => promised,
-            _ => Founding {
-                cluster_id: cluster_id(random.uuid()),
-                nodes,
-            },
+    async fn found(
+        &self,
+        nodes: BTreeMap<i32, u64>,
+        racks: BTreeMap<i32, String>,
+        random: &dyn Random,
+    ) -> Result<(), String> {
+        let cluster_id = match self.promised().await {
+            Some(promised) if promised.nodes == nodes => promised.cluster_id,
+            _ => cluster_id(random.uuid()),
+        };
+        let founding = Founding {
+            cluster_id,
+            nodes,
+            racks,
         };
         self.promise(&founding).await?;
         for (broker, incarnation) in &founding.nodes {
@@ -292,9 +351,54 @@ fn by_broker(met: &[Introduction]) -> Result<BTreeMap<i32, u64>, String> {
     Ok(nodes)
 }
 
+/// By broker id, of the nodes that have one.
+fn racks(met: &[Introduction]) -> BTreeMap<i32, String> {
+    let rack = |one: &Introduction| Some((one.broker_id, one.rack.clone()?));
+    met.iter().filter_map(rack).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_first_shards_lie_in_different_racks() {
+        let seed = |(broker_id, rack): (i32, &str)| Introduction {
+            broker_id,
+            incarnation: 10 + broker_id as u64,
+            member: false,
+            rack: Some(rack.to_owned()),
+        };
+        let seeds = [(1, "a"), (2, "a"), (3, "b"), (4, "b"), (5, "c"), (6, "c")];
+        let met: Vec<Introduction> = seeds.into_iter().map(seed).collect();
+        let founding = Founding {
+            cluster_id: "c".to_owned(),
+            nodes: by_broker(&met).expect("they differ"),
+            racks: racks(&met),
+        };
+        let new = founding.new_cluster(3, 2);
+        assert_eq!(new.shards.len(), 12);
+        for info in new.shards.values() {
+            let racks = info.replicas.iter().map(|broker| (broker - 1) / 2);
+            assert_eq!(racks.collect::<BTreeSet<i32>>().len(), 3, "{info:?}");
+        }
+    }
+
+    /// Nodes of before there were racks among the questions leave them out, and pass over them.
+    #[test]
+    fn founders_of_an_earlier_version_name_no_racks() {
+        let earlier = r#"{"broker_id":1,"incarnation":11,"member":false}"#;
+        let introduced: Introduction = serde_json::from_str(earlier).expect("legal");
+        assert_eq!(introduced.rack, None);
+        assert_eq!(serde_json::to_string(&introduced).expect("json"), earlier);
+        let earlier = r#"{"cluster_id":"c","nodes":{"1":11}}"#;
+        let mut founding: Founding = serde_json::from_str(earlier).expect("legal");
+        assert_eq!(serde_json::to_string(&founding).expect("json"), earlier);
+        let without = founding.clone();
+        founding.racks.insert(1, "a".to_owned());
+        assert!(founding.is(&without));
+    }
 
     #[test]
     fn seeds_have_broker_ids_of_their_own() {
@@ -302,6 +406,7 @@ mod tests {
             broker_id,
             incarnation,
             member: false,
+            rack: None,
         };
         let nodes = by_broker(&[seed(2, 20), seed(1, 10), seed(2, 20)]);
         assert_eq!(nodes, Ok([(1, 10), (2, 20)].into()));

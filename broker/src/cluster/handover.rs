@@ -12,6 +12,7 @@ use super::message::Question;
 use super::transfer::{self, Reason};
 use crate::broker::Broker;
 use crate::shard::host::ShardHost;
+use crate::shard::hosting::METADATA;
 
 /// How long all of it may take; what is still led here then is left to an election.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -31,6 +32,13 @@ pub async fn run(broker: &Arc<Broker>) {
     if tokio::time::timeout(PATIENCE, handed_over).await.is_err() {
         tracing::warn!("not all shards were handed over within {PATIENCE:?}");
     }
+}
+
+/// Has others lead the data shards that are led here, while this node goes on.
+pub async fn give_up(broker: &Broker) {
+    let shards = broker.shards.all();
+    let data = shards.iter().filter(|shard| shard.id.0 != METADATA);
+    join_all(data.map(|shard| hand_over(broker, shard))).await;
 }
 
 /// Tells the others that this node leaves.

@@ -58,7 +58,12 @@ pub const REASONS: [Reason; 3] = [Reason::Stop, Reason::Preferred, Reason::Asked
 
 impl Leaders {
     pub fn of(&self, shard: u64) -> Option<Led> {
-        self.known.read().get(&shard).cloned()
+        self.look(shard, Led::clone)
+    }
+
+    /// Looks at what a shard's leader has said; `None` where none has said anything.
+    pub fn look<T>(&self, shard: u64, look: impl FnOnce(&Led) -> T) -> Option<T> {
+        self.known.read().get(&shard).map(look)
     }
 
     /// Takes what a leader says; a later term's leader has the last word.
@@ -75,6 +80,11 @@ impl Leaders {
     /// Nodes that are about to stop.
     pub fn leaving(&self) -> BTreeSet<NodeId> {
         self.leaving.read().clone()
+    }
+
+    /// Whether a node is about to stop.
+    pub fn is_leaving(&self, node: NodeId) -> bool {
+        self.leaving.read().contains(&node)
     }
 
     pub fn leaves(&self, node: NodeId) {

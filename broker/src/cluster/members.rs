@@ -13,7 +13,7 @@ use crate::shard::host::ShardHost;
 use crate::shard::hosting::METADATA;
 
 /// Nodes that vote on the metadata; the others only receive it.
-pub const MAX_METADATA_VOTERS: usize = 5;
+const MAX_METADATA_VOTERS: usize = 5;
 /// How long a node may take to catch up before it is asked for again.
 const CATCH_UP: Duration = Duration::from_secs(10);
 /// How soon a step that failed is tried again.
@@ -49,8 +49,11 @@ pub async fn run(shard: Arc<ShardHost>, meta: Arc<Meta>, peers: Peers) {
         let step = if open {
             let now = shard.raft().members();
             let wanted = wanted(&meta.read(), shard.id.0, &now.voters);
-            next(&now, shard.raft().is_changing_voters(), &wanted, |node| {
-                node == shard.node_id() || peers.is_connected(node)
+            let changing = shard.raft().is_changing_voters();
+            wanted.and_then(|wanted| {
+                next(&now, changing, &wanted, |node| {
+                    node == shard.node_id() || peers.is_connected(node)
+                })
             })
         } else {
             None
@@ -74,28 +77,38 @@ pub async fn run(shard: Arc<ShardHost>, meta: Arc<Meta>, peers: Peers) {
     }
 }
 
-/// Who is to be a member. A voter that the metadata knows nothing of has not registered yet, and stays.
-fn wanted(state: &MetaState, shard: u64, voters: &BTreeSet<NodeId>) -> Wanted {
+/// Who is to be a member. A voter that the metadata knows nothing of has not registered yet, and stays. `None` for a
+/// shard that the metadata does not name.
+fn wanted(state: &MetaState, shard: u64, voters: &BTreeSet<NodeId>) -> Option<Wanted> {
     let unknown = |node: &&NodeId| state.broker_of(node.0).is_none() && !state.is_former(node.0);
     let unknown: BTreeSet<NodeId> = voters.iter().filter(unknown).copied().collect();
     let node = |broker: &i32| Some(NodeId(state.nodes().get(broker)?.raft_id));
     if shard != METADATA {
-        let replicas = state.replicas_of(shard);
-        let replicas = replicas.iter().filter_map(node);
-        return Wanted {
-            voters: replicas.chain(unknown).collect(),
+        let replicas = state.shards().get(&shard)?.replicas.iter();
+        return Some(Wanted {
+            voters: replicas.filter_map(node).chain(unknown).collect(),
             learners: BTreeSet::new(),
-        };
+        });
     }
     let mut all: Vec<NodeId> = state.nodes().keys().filter_map(node).collect();
     // Who votes goes on to.
     all.sort_by_key(|node| !voters.contains(node));
     let places = MAX_METADATA_VOTERS.saturating_sub(unknown.len());
     let (vote, learn) = all.split_at(all.len().min(places));
-    Wanted {
+    Some(Wanted {
         voters: vote.iter().copied().chain(unknown).collect(),
         learners: learn.iter().copied().collect(),
-    }
+    })
+}
+
+/// The brokers that vote on the metadata, or are about to, the least id first.
+pub fn voting_brokers(state: &MetaState, voters: &BTreeSet<NodeId>) -> Vec<i32> {
+    let wanted = wanted(state, METADATA, voters);
+    let wanted = wanted.map(|wanted| wanted.voters).unwrap_or_default();
+    let brokers = wanted.iter().filter_map(|node| state.broker_of(node.0));
+    let mut brokers: Vec<i32> = brokers.collect();
+    brokers.sort_unstable();
+    brokers
 }
 
 /// A voter goes only when all that shall vote are members, so that there are never fewer on the way. While voters change,
@@ -255,17 +268,31 @@ mod tests {
     #[test]
     fn founders_that_have_not_registered_yet_keep_their_vote() {
         let founders = nodes(&[1, 2, 3]);
-        let one = wanted(&state(&[(1, 1)]), METADATA, &founders);
+        let one = wanted(&state(&[(1, 1)]), METADATA, &founders).unwrap();
         assert_eq!(one.voters, founders);
-        let replaced = wanted(&state(&[(1, 1), (2, 2), (2, 4)]), METADATA, &founders);
+        let replaced = wanted(&state(&[(1, 1), (2, 2), (2, 4)]), METADATA, &founders).unwrap();
         assert_eq!(replaced.voters, nodes(&[1, 3, 4]));
     }
 
     #[test]
     fn five_nodes_vote_on_the_metadata_and_the_others_learn() {
         let seven: Vec<(i32, u64)> = (1..8).map(|id| (id, id as u64)).collect();
-        let wanted = wanted(&state(&seven), METADATA, &nodes(&[5, 6, 7]));
+        let wanted = wanted(&state(&seven), METADATA, &nodes(&[5, 6, 7])).unwrap();
         assert_eq!(wanted.voters, nodes(&[1, 2, 5, 6, 7]));
         assert_eq!(wanted.learners, nodes(&[3, 4]));
+    }
+
+    /// Who only learns is no replica that could be in sync, or out of it.
+    #[test]
+    fn brokers_of_the_metadata_are_those_that_vote() {
+        let seven: Vec<(i32, u64)> = (1..8).map(|id| (id, 100 - id as u64)).collect();
+        let check = |registered: &[(i32, u64)], voters: &[u64], expected: &[i32]| {
+            let found = voting_brokers(&state(registered), &nodes(voters));
+            assert_eq!(found, expected);
+        };
+        check(&seven, &[93, 94, 95, 96, 97], &[3, 4, 5, 6, 7]);
+        check(&seven[..3], &[97, 98, 99], &[1, 2, 3]);
+        // One with a new directory has no vote yet, and is missing until it has.
+        check(&[(1, 1), (2, 2), (2, 4)], &[1, 2], &[1, 2]);
     }
 }

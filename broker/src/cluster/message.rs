@@ -18,6 +18,8 @@ use super::overview::Figures;
 use super::quorum::Quorum;
 use super::transfer::TransferError;
 use crate::meta::NodeInfo;
+use crate::rejects::Reject;
+use crate::tables::gather::{RowsAnswer, RowsQuestion};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -48,6 +50,17 @@ pub enum Question {
     Attached { topic: Uuid },
     /// Send me records of a partition.
     Records(RecordsQuestion),
+    /// End a partition in this shard, for it goes on in shard `to`.
+    Seal {
+        shard: u64,
+        topic: Uuid,
+        index: i32,
+        to: u64,
+    },
+    /// Which records of the topic have you refused lately?
+    Rejects { topic: Uuid },
+    /// Send me rows of a table.
+    Rows(RowsQuestion),
     /// Answer this request, whose body is the body.
     Http(HttpRequest),
 }
@@ -68,6 +81,7 @@ pub enum Answer {
     HandedOver(Result<(), TransferError>),
     Quorum(Quorum),
     Figures(Figures),
+    Rejects(Vec<Reject>),
     /// Not done: another node leads.
     NotLeader,
     /// Perhaps done.
@@ -76,6 +90,13 @@ pub enum Answer {
     Refused(String),
     /// Whole batches, which are the body.
     Records(RecordsAnswer),
+    /// The partition has come to its end, and no leader epoch above this one was given out. The body is what is known of
+    /// its log (`weir_log::format`).
+    Sealed {
+        highest_epoch: i32,
+    },
+    /// Rows, which are the body.
+    Rows(RowsAnswer),
     /// The response, whose body is the body.
     Http(HttpResponse),
 }
@@ -83,6 +104,9 @@ pub enum Answer {
 /// Committed records of a partition, from the batch that holds `from` on, below `upto`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordsQuestion {
+    /// Of the replica of this shard; else of the one that is served.
+    #[serde(default)]
+    pub shard: Option<u64>,
     pub topic: Uuid,
     pub index: i32,
     pub from: i64,

@@ -11,18 +11,22 @@
 
 pub mod balance;
 pub mod bring;
+pub mod drain;
 pub mod failover;
 pub mod founding;
+pub mod guard;
 pub mod handover;
 pub mod leaders;
 pub mod log;
 pub mod members;
 pub mod message;
+pub mod moves;
 pub mod overview;
 pub mod peers;
 pub mod promise;
 pub mod quorum;
 pub mod service;
+pub mod spread;
 pub mod start;
 pub mod transfer;
 

@@ -7,7 +7,6 @@ use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 use weir_raft::NodeId;
 
-use super::members::MAX_METADATA_VOTERS;
 use super::message::{Answer, Question};
 use crate::broker::Broker;
 use crate::kafka::cluster_view::CLIENT_LISTENER;
@@ -143,8 +142,12 @@ pub fn up(broker: &Broker) -> BTreeSet<u64> {
 /// All shards as this node sees them, the metadata's first.
 pub fn shards_seen(broker: &Broker) -> Vec<Shard> {
     let up = up(broker);
-    let view = |shard| broker.admin.partitions.shard(shard);
-    shards(&broker.meta.read(), &up, view)
+    let partitions = &broker.admin.partitions;
+    let view = |shard| partitions.shard(shard);
+    let state = broker.meta.read();
+    shards(&state, &up, view, |shard| {
+        partitions.replicas(&state, shard)
+    })
 }
 
 /// Answers [`Question::Figures`].
@@ -161,7 +164,12 @@ pub fn own_figures(broker: &Broker) -> Figures {
 }
 
 /// A leader counts while it is up and most of the replicas follow it.
-fn shards(state: &MetaState, up: &BTreeSet<u64>, view: impl Fn(u64) -> ShardView) -> Vec<Shard> {
+fn shards(
+    state: &MetaState,
+    up: &BTreeSet<u64>,
+    view: impl Fn(u64) -> ShardView,
+    replicas: impl Fn(u64) -> Vec<i32>,
+) -> Vec<Shard> {
     let mut partitions: BTreeMap<u64, usize> = BTreeMap::new();
     for place in state.topics().iter().flat_map(|topic| &topic.partitions) {
         *partitions.entry(place.shard).or_default() += 1;
@@ -169,7 +177,7 @@ fn shards(state: &MetaState, up: &BTreeSet<u64>, view: impl Fn(u64) -> ShardView
     let ids = [METADATA].into_iter().chain(state.shards().keys().copied());
     let shard = |id| {
         let view = view(id);
-        let replicas = state.replicas_of(id);
+        let replicas = replicas(id);
         let brokers = |nodes: &[u64]| {
             let brokers = nodes.iter().filter(|node| up.contains(node));
             let mut brokers: Vec<i32> = brokers.filter_map(|node| state.broker_of(*node)).collect();
@@ -177,7 +185,7 @@ fn shards(state: &MetaState, up: &BTreeSet<u64>, view: impl Fn(u64) -> ShardView
             brokers
         };
         let in_sync = brokers(&view.in_sync);
-        let most = voters(id, replicas.len()) / 2;
+        let most = replicas.len() / 2;
         let leader = view.leader.filter(|node| up.contains(node));
         let leader = leader.filter(|_| in_sync.len() > most);
         Shard {
@@ -192,17 +200,9 @@ fn shards(state: &MetaState, up: &BTreeSet<u64>, view: impl Fn(u64) -> ShardView
     ids.map(shard).collect()
 }
 
-/// How many of the replicas vote; the others of the metadata's are never counted as in sync.
-fn voters(shard: u64, replicas: usize) -> usize {
-    match shard {
-        METADATA => replicas.min(MAX_METADATA_VOTERS),
-        _ => replicas,
-    }
-}
-
 impl Shard {
     pub fn is_under_replicated(&self) -> bool {
-        self.in_sync.len() < voters(self.id, self.replicas.len())
+        self.in_sync.len() < self.replicas.len()
     }
 
     /// A node is preferred for data only: whoever leads the metadata does.
@@ -221,7 +221,9 @@ fn nodes(state: &MetaState, shards: &[Shard], up: &BTreeSet<u64>) -> Vec<Node> {
     let controller = leader_of_metadata(shards);
     let node = |(id, info): (&i32, &NodeInfo)| {
         let led = || shards.iter().filter(|shard| shard.leader == Some(*id));
-        let held = || shards.iter().filter(|shard| shard.replicas.contains(id));
+        // Who has no vote on the metadata holds it too.
+        let holds = |shard: &&Shard| shard.id == METADATA || shard.replicas.contains(id);
+        let held = || shards.iter().filter(holds);
         let kafka = info.listeners.get(CLIENT_LISTENER);
         Node {
             id: *id,

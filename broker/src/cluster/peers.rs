@@ -52,6 +52,21 @@ impl Peers {
         }
     }
 
+    /// Which brokers are connected now, for people.
+    pub fn connections(&self) -> String {
+        let transport = self.transport.as_ref();
+        let seats = transport.map(|transport| {
+            let peers = transport.peers();
+            let seats: BTreeSet<i32> = peers.borrow().values().map(|seat| seat.0).collect();
+            seats
+        });
+        let seats: Vec<String> = seats.iter().flatten().map(i32::to_string).collect();
+        match seats.as_slice() {
+            [] => "no other node is connected".to_owned(),
+            seats => format!("connected are the nodes {}", seats.join(", ")),
+        }
+    }
+
     pub fn is_connected(&self, node: NodeId) -> bool {
         let transport = self.transport.as_ref();
         transport.is_some_and(|transport| transport.peers().borrow().contains_key(&node))

@@ -1,12 +1,15 @@
 //! Which cluster this data directory belongs to, in the file `cluster`.
 //!
 //! ```text
-//! weir-cluster 1
+//! weir-cluster <1, or 2 where there are racks>
 //! id <the cluster's id>
 //! state <promised | member>
 //! node <broker.id, i32> <incarnation, u64>        for each that founds it
+//! rack <broker.id, i32> <a string of JSON>        for each of them that has one, while it is promised
 //! crc32c <8 hex digits over the lines above>
 //! ```
+//!
+//! A version that does not know racks can go on with the directory of a member.
 //!
 //! A promise is given once: an incarnation that has promised to found one cluster founds no other. A member has had
 //! the cluster's metadata in its log. Where the log is gone, its votes are, so it must not come back under its old id
@@ -22,6 +25,7 @@ use crate::identity::store;
 
 const FILE: &str = "cluster";
 const FIRST_LINE: &str = "weir-cluster 1";
+const FIRST_LINE_WITH_RACKS: &str = "weir-cluster 2";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
@@ -78,9 +82,16 @@ fn render(belonging: &Belonging) -> String {
         State::Member => "member",
     };
     let founding = &belonging.founding;
-    let mut lines = format!("{FIRST_LINE}\nid {}\nstate {state}\n", founding.cluster_id);
+    let first = match founding.racks.is_empty() {
+        true => FIRST_LINE,
+        false => FIRST_LINE_WITH_RACKS,
+    };
+    let mut lines = format!("{first}\nid {}\nstate {state}\n", founding.cluster_id);
     for (broker, incarnation) in &founding.nodes {
         lines += &format!("node {broker} {incarnation}\n");
+    }
+    for (broker, rack) in &founding.racks {
+        lines += &format!("rack {broker} {}\n", serde_json::json!(rack));
     }
     format!("{lines}crc32c {:08x}\n", crc32c::crc32c(lines.as_bytes()))
 }
@@ -93,7 +104,7 @@ fn parse(bytes: &[u8]) -> Result<Belonging, &'static str> {
         return Err("wrong checksum");
     }
     let mut lines = lines.lines();
-    if lines.next() != Some(FIRST_LINE) {
+    if !matches!(lines.next(), Some(FIRST_LINE | FIRST_LINE_WITH_RACKS)) {
         return Err("written by another version of weir");
     }
     let mut field = |name| lines.next().and_then(|line| line.strip_prefix(name));
@@ -103,18 +114,36 @@ fn parse(bytes: &[u8]) -> Result<Belonging, &'static str> {
         Some("member") => State::Member,
         _ => return Err("a field is missing"),
     };
-    let node = |line: &str| {
-        let (broker, incarnation) = line.strip_prefix("node ")?.split_once(' ')?;
-        Some((broker.parse().ok()?, incarnation.parse().ok()?))
-    };
-    let nodes: Option<BTreeMap<i32, u64>> = lines.map(node).collect();
+    let (mut nodes, mut racks) = (BTreeMap::new(), BTreeMap::new());
+    for line in lines {
+        let (what, broker, value) = words(line).ok_or("a node cannot be read")?;
+        match what {
+            "node" => {
+                let incarnation = value.parse().map_err(|_| "a node cannot be read")?;
+                nodes.insert(broker, incarnation);
+            }
+            "rack" => {
+                let rack = serde_json::from_str(value).map_err(|_| "a rack cannot be read")?;
+                racks.insert(broker, rack);
+            }
+            _ => return Err("a line that means nothing"),
+        }
+    }
     Ok(Belonging {
         state,
         founding: Founding {
             cluster_id,
-            nodes: nodes.ok_or("a node cannot be read")?,
+            nodes,
+            racks,
         },
     })
+}
+
+/// What a line is about, of which broker, and what it says.
+fn words(line: &str) -> Option<(&str, i32, &str)> {
+    let (what, rest) = line.split_once(' ')?;
+    let (broker, value) = rest.split_once(' ')?;
+    Some((what, broker.parse().ok()?, value))
 }
 
 #[cfg(test)]
@@ -127,6 +156,7 @@ mod tests {
             founding: Founding {
                 cluster_id: "AAAAAAAAAAAAAAAAAAAABQ".into(),
                 nodes: [(1, 11), (2, u64::MAX)].into(),
+                racks: BTreeMap::new(),
             },
         }
     }
@@ -141,6 +171,16 @@ mod tests {
         belonging.state = State::Member;
         write(dir.path(), &belonging).expect("written");
         assert_eq!(read(dir.path()).expect("readable"), Some(belonging));
+    }
+
+    #[test]
+    fn racks_are_remembered_with_a_promise() {
+        let mut belonging = belonging();
+        belonging.founding.racks = [(1, "a".to_owned()), (2, "b \"c\"\n".to_owned())].into();
+        let text = render(&belonging);
+        assert!(text.starts_with("weir-cluster 2\n"), "{text}");
+        assert!(text.contains("\nrack 1 \"a\"\nrack 2 \"b \\\"c\\\"\\n\"\ncrc32c "));
+        assert_eq!(parse(text.as_bytes()), Ok(belonging));
     }
 
     #[test]

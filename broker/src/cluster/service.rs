@@ -11,16 +11,17 @@ use weir_raft::{Caller, NodeId};
 use super::founding::Formation;
 use super::leaders::Leaders;
 use super::log::answer_commit;
-use super::message::{self, Answer, Question, RecordsAnswer, RecordsQuestion};
+use super::message::{self, Answer, Question};
+use super::moves::Moves;
 use super::peers::Peers;
-use super::{bring, overview, quorum, transfer};
+use super::{overview, quorum, transfer};
 use crate::broker::Broker;
 use crate::http::forward;
 use crate::meta::decide::cluster::register;
 use crate::meta::{ChangeError, Meta, NodeInfo};
-use crate::shard::entry::PartitionId;
 use crate::shard::hosted::HostedShards;
 use crate::shard::hosting::METADATA;
+use crate::tables::gather;
 
 /// How long partitions may take to be attached.
 const ATTACH_PATIENCE: Duration = Duration::from_secs(10);
@@ -33,6 +34,7 @@ pub struct Service {
     pub shards: Arc<HostedShards>,
     meta: OnceLock<Arc<Meta>>,
     broker: OnceLock<Arc<Broker>>,
+    moves: OnceLock<Arc<Moves>>,
     surfaces: OnceLock<forward::Surfaces>,
 }
 
@@ -50,6 +52,7 @@ impl Service {
             shards,
             meta: OnceLock::new(),
             broker: OnceLock::new(),
+            moves: OnceLock::new(),
             surfaces: OnceLock::new(),
         }
     }
@@ -60,8 +63,9 @@ impl Service {
     }
 
     /// The broker is here.
-    pub fn has_broker(&self, broker: Arc<Broker>, surfaces: forward::Surfaces) {
+    pub fn has_broker(&self, broker: Arc<Broker>, moves: Arc<Moves>, surfaces: forward::Surfaces) {
         assert!(self.broker.set(broker).is_ok(), "it is started once");
+        assert!(self.moves.set(moves).is_ok(), "they are made once");
         assert!(self.surfaces.set(surfaces).is_ok(), "they are made once");
     }
 
@@ -97,11 +101,21 @@ impl Service {
                 Some(broker) => Answer::Figures(overview::own_figures(broker)),
                 None => Answer::NotLeader,
             },
+            Question::Rejects { topic } => match self.broker.get() {
+                Some(broker) => Answer::Rejects(broker.rejects.of(topic)),
+                None => Answer::NotLeader,
+            },
             Question::Reaches { node } => Answer::Reaches(self.peers.is_connected(NodeId(node))),
             Question::Attached { topic } => self.attached(topic).await,
-            Question::Records(question) => match self.records(question).await {
-                Ok((answer, records)) => return (Answer::Records(answer), records),
-                Err(reason) => Answer::Refused(reason),
+            question @ (Question::Records(_) | Question::Seal { .. }) => {
+                return self.of_partition(question).await;
+            }
+            Question::Rows(question) => match self.broker.get() {
+                Some(broker) => match gather::answer(broker, question).await {
+                    Ok((answer, rows)) => return (Answer::Rows(answer), rows),
+                    Err(reason) => Answer::Refused(reason),
+                },
+                None => Answer::NotLeader,
             },
             Question::Http(request) => match self.surfaces.get() {
                 Some(surfaces) => match surfaces.answer(request, body).await {
@@ -145,19 +159,13 @@ impl Service {
         quorum.map_or(Answer::NotLeader, Answer::Quorum)
     }
 
-    async fn records(&self, question: RecordsQuestion) -> Result<(RecordsAnswer, Bytes), String> {
-        let broker = self.broker.get();
-        let broker = broker.ok_or("the node that was asked is starting itself")?;
-        let id = PartitionId {
-            topic: question.topic,
-            index: question.index,
+    async fn of_partition(&self, question: Question) -> (Answer, Bytes) {
+        let refused = |reason: String| (Answer::Refused(reason), Bytes::new());
+        let Some(moves) = self.moves.get() else {
+            return refused("the node that was asked is starting itself".to_owned());
         };
-        let partition = broker.partitions.get(id);
-        let partition = partition.ok_or("the partition is not there any more")?;
-        let blocks = broker.blocks.clone();
-        let read = move || bring::records(&partition, &*blocks, &question);
-        let read = tokio::task::spawn_blocking(read).await;
-        read.map_err(|error| error.to_string())?
+        let answered = moves.answer(&question).await;
+        answered.unwrap_or_else(refused)
     }
 
     async fn attached(&self, topic: Uuid) -> Answer {

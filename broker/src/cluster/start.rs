@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
-use weir_raft::{NodeId, Open, Seat, TcpTransport};
+use weir_raft::{NodeId, Seat, TcpTransport};
 
 use super::founding::Formation;
+use super::guard::{ClusterTlsError, guard};
 use super::promise::BelongingError;
 use super::service::{Answering, Service};
 use super::{Leaders, Peers, failover, members};
@@ -24,17 +26,22 @@ pub struct Side {
     service: Option<Arc<Service>>,
 }
 
-/// The way to other nodes, for one that has seeds.
-pub fn connect(options: &Options, identity: &Identity, random: &Arc<dyn Random>) -> Peers {
+/// The way to other nodes, for one that has seeds. Reads certificates; blocks for that.
+pub fn connect(
+    options: &Options,
+    identity: &Identity,
+    random: &Arc<dyn Random>,
+    edge: &Handle,
+) -> Result<Peers, ClusterTlsError> {
     if options.seeds.is_empty() {
-        return Peers::default();
+        return Ok(Peers::default());
     }
-    Peers::over(TcpTransport::new(
+    Ok(Peers::over(TcpTransport::new(
         Seat(identity.broker_id),
         NodeId(identity.incarnation),
-        Arc::new(Open),
+        guard(options, edge)?,
         Arc::new(Jitter(random.clone())),
-    ))
+    )))
 }
 
 impl Side {
@@ -57,7 +64,7 @@ impl Side {
         };
         let formation = Formation::open(
             options.data_dir.clone(),
-            options.broker_id,
+            (options.broker_id, options.rack.clone()),
             raft.clone(),
             peers.clone(),
             options.seeds.clone(),

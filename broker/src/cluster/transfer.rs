@@ -46,6 +46,8 @@ pub enum TransferError {
     Away,
     #[error("the node is about to stop")]
     Leaving,
+    #[error("the node drains, and gives up what it leads")]
+    Draining,
     #[error("the node's replica is not in sync")]
     NotInSync,
     #[error("nobody leads the shard now")]
@@ -98,13 +100,22 @@ pub fn is_fit(broker: &Broker, shard: &ShardHost, to: NodeId) -> Result<(), Tran
     if to != shard.node_id() && !broker.peers.is_connected(to) {
         return Err(TransferError::Away);
     }
-    if broker.leaders.leaving().contains(&to) {
+    if broker.leaders.is_leaving(to) {
         return Err(TransferError::Leaving);
+    }
+    if drains(broker, to) {
+        return Err(TransferError::Draining);
     }
     match followers.in_sync.contains(&to) {
         true => Ok(()),
         false => Err(TransferError::NotInSync),
     }
+}
+
+fn drains(broker: &Broker, node: NodeId) -> bool {
+    let state = broker.meta.read();
+    let id = state.broker_of(node.0);
+    id.is_some_and(|id| state.draining().contains(&id))
 }
 
 /// Has a broker lead a shard, whoever leads it now; returns once this node knows that it does. Where nobody leads the

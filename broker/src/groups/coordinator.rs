@@ -65,7 +65,7 @@ impl Coordinator {
     /// Whether this node coordinates the groups now; loads them when it has just begun to, drops them when it ceased to.
     fn enter(self: &Arc<Self>, live: &mut Live) -> Result<u64, GroupError> {
         let shard = &self.partition.shard;
-        let leadership = shard.leadership();
+        let leadership = self.partition.leadership();
         if !leadership.open {
             live.reset();
             let ours = leadership.leader == Some(shard.node_id());

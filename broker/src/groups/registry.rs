@@ -189,6 +189,13 @@ impl Groups {
             };
             shards.for_each(watch).await;
         });
+        let (mut attached, env) = (self.partitions.watch(), self.env.clone());
+        tokio::spawn(async move {
+            // A partition that has moved on is not coordinated here any more.
+            while attached.changed().await.is_ok() {
+                env.alarm.notify_one();
+            }
+        });
         tokio::spawn(timer::run(self.clone()));
     }
 }

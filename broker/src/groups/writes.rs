@@ -46,6 +46,7 @@ pub fn submit(
         parts: vec![part],
         frame_bytes,
         term: Some(term),
+        refusals: Arc::default(),
         reply,
     });
     outcome

@@ -161,6 +161,11 @@ fn refusal(broker: &Broker, shard: u64, to: i32, error: &TransferError) -> ApiEr
         ),
         TransferError::Away => (StatusCode::CONFLICT, "node_down", nodes.to_owned()),
         TransferError::Leaving => (StatusCode::CONFLICT, "node_leaving", nodes.to_owned()),
+        TransferError::Draining => (
+            StatusCode::CONFLICT,
+            "node_draining",
+            "have it stay with `weir cluster drain --undo`".to_owned(),
+        ),
         TransferError::NotInSync => (
             StatusCode::CONFLICT,
             "not_in_sync",

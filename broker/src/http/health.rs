@@ -18,7 +18,7 @@ pub fn router(broker: Arc<Broker>) -> Router {
         .with_state(broker)
 }
 
-/// Ready when every shard of this node knows its leader.
+/// Ready when every shard of this node knows its leader. Before the node is up, `opening` answers.
 async fn ready(State(broker): State<Arc<Broker>>) -> impl IntoResponse {
     let waiting: Vec<String> = broker
         .shards
@@ -30,10 +30,11 @@ async fn ready(State(broker): State<Arc<Broker>>) -> impl IntoResponse {
     if waiting.is_empty() {
         (StatusCode::OK, "ok\n".to_owned())
     } else {
-        (
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("no leader is known of shards {}\n", waiting.join(", ")),
-        )
+        let mut text = format!("no leader is known of shards {}", waiting.join(", "));
+        if broker.peers.possible() {
+            text = format!("{text}; {}", broker.peers.connections());
+        }
+        (StatusCode::SERVICE_UNAVAILABLE, text + "\n")
     }
 }
 

@@ -2,12 +2,15 @@
 
 mod bodies;
 mod cluster;
+mod drain;
 pub mod forward;
 mod health;
 mod name;
+pub mod opening;
 pub mod registry;
 mod rejects;
 pub mod server;
+mod spread;
 pub mod tables;
 
 use std::sync::Arc;
@@ -27,6 +30,8 @@ pub fn router(broker: &Arc<Broker>) -> Router {
     health::router(broker.clone())
         .merge(rejects::router(broker.clone()))
         .merge(cluster::router(broker.clone()))
+        .merge(drain::router(broker.clone()))
+        .merge(spread::router(broker.clone()))
         .merge(tables)
 }
 

@@ -103,6 +103,7 @@ impl<'a> Shards<'a> {
 
 fn look(admin: &Admin, state: &MetaState, shard: u64) -> Seen {
     let view = admin.partitions.shard(shard);
+    let replicas = admin.partitions.replicas(state, shard);
     let reachable = |broker: &i32| {
         state.nodes()[broker]
             .listeners
@@ -127,7 +128,7 @@ fn look(admin: &Admin, state: &MetaState, shard: u64) -> Seen {
         view,
         error,
         leader,
-        replicas: state.replicas_of(shard).into_iter().map(BrokerId).collect(),
+        replicas: replicas.into_iter().map(BrokerId).collect(),
         in_sync: in_sync.into_iter().map(BrokerId).collect(),
     }
 }

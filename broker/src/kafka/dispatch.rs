@@ -15,6 +15,7 @@ use thiserror::Error;
 use tokio::time::Instant;
 
 use super::alter_configs::AlterConfigs;
+use super::alter_partition_reassignments::AlterPartitionReassignments;
 use super::api_versions::{self, ApiVersions};
 use super::bounds::{self, BoundsError};
 use super::codec::WireError;
@@ -40,6 +41,7 @@ use super::join_group::JoinGroup;
 use super::leave_group::LeaveGroup;
 use super::list_groups::ListGroups;
 use super::list_offsets::ListOffsets;
+use super::list_partition_reassignments::ListPartitionReassignments;
 use super::metadata::Metadata;
 use super::offset_commit::OffsetCommit;
 use super::offset_delete::OffsetDelete;
@@ -50,6 +52,7 @@ use super::request_metrics::RequestMetrics;
 use super::session::Session;
 use super::sums::Sums;
 use super::sync_group::SyncGroup;
+use super::unregister_broker::UnregisterBroker;
 use crate::broker::Broker;
 
 mod header;
@@ -93,9 +96,12 @@ pub static APIS: &[Entry] = &[
     Entry::of::<DeleteGroups>(),
     Entry::of::<ElectLeaders>(),
     Entry::of::<IncrementalAlterConfigs>(),
+    Entry::of::<AlterPartitionReassignments>(),
+    Entry::of::<ListPartitionReassignments>(),
     Entry::of::<OffsetDelete>(),
     Entry::of::<DescribeQuorum>(),
     Entry::of::<DescribeCluster>(),
+    Entry::of::<UnregisterBroker>(),
     Entry::of::<DescribeTopicPartitions>(),
 ];
 

@@ -144,7 +144,8 @@ fn judge_one(
 ) -> Judged {
     let leader = admin.partitions.shard(place.shard).leader;
     let leader = leader.and_then(|node| state.broker_of(node));
-    let preferred = state.replicas_of(place.shard).first().copied();
+    let replicas = admin.partitions.replicas(state, place.shard);
+    let preferred = replicas.first().copied();
     match (election, leader, preferred) {
         (Election::Preferred, Some(leader), Some(preferred)) if leader == preferred => not_needed(),
         (Election::Preferred, _, Some(preferred)) => Judged::Elect {

@@ -11,9 +11,10 @@ use kafka_protocol::protocol::StrBytes;
 use crate::cluster::transfer::TransferError;
 use crate::groups::GroupError;
 use crate::meta::config::ConfigError;
+use crate::meta::decide::moves::{MoveError, NodeError};
 use crate::meta::decide::topics::TopicError;
 use crate::meta::view::AttachError;
-use crate::meta::{AdminError, MetaCommitError};
+use crate::meta::{AdminError, ChangeError, MetaCommitError};
 
 /// The code on the wire for success.
 pub const NO_ERROR: i16 = 0;
@@ -80,9 +81,38 @@ impl From<TransferError> for KafkaError {
             | TransferError::NoVote
             | TransferError::Away
             | TransferError::Leaving
+            | TransferError::Draining
             | TransferError::NotInSync
             | TransferError::NoLeader => ErrorCode::PreferredLeaderNotAvailable,
             TransferError::NotTaken => ErrorCode::RequestTimedOut,
+        };
+        KafkaError::new(code, error.to_string())
+    }
+}
+
+impl From<MoveError> for KafkaError {
+    fn from(error: MoveError) -> Self {
+        let code = match &error {
+            MoveError::Unknown { .. } => ErrorCode::UnknownTopicOrPartition,
+            MoveError::Invalid(_) => ErrorCode::InvalidReplicaAssignment,
+            MoveError::NothingToCancel { .. } => ErrorCode::NoReassignmentInProgress,
+            MoveError::AboutToArrive { .. } => ErrorCode::ReassignmentInProgress,
+        };
+        KafkaError::new(code, error.to_string())
+    }
+}
+
+impl From<ChangeError<NodeError>> for KafkaError {
+    fn from(error: ChangeError<NodeError>) -> Self {
+        let error = match error {
+            ChangeError::Refused(error) => error,
+            ChangeError::Commit(error) => return AdminError::Commit(error).into(),
+        };
+        let code = match &error {
+            NodeError::Unknown(_) => ErrorCode::BrokerIdNotRegistered,
+            NodeError::TooFewNodes { .. }
+            | NodeError::HasReplicas { .. }
+            | NodeError::Running(_) => ErrorCode::InvalidRequest,
         };
         KafkaError::new(code, error.to_string())
     }

@@ -11,6 +11,7 @@
 //! order and are answered in order; what one connection sends, or a handler's panic, ends that connection alone.
 
 pub mod alter_configs;
+pub mod alter_partition_reassignments;
 pub mod api_versions;
 pub mod authorized;
 pub mod bounds;
@@ -44,6 +45,7 @@ pub mod join_group;
 pub mod leave_group;
 pub mod list_groups;
 pub mod list_offsets;
+pub mod list_partition_reassignments;
 pub mod listener;
 pub mod log_limit;
 pub mod metadata;
@@ -59,6 +61,7 @@ pub mod sums;
 pub mod sync_group;
 #[cfg(test)]
 mod test_rig;
+pub mod unregister_broker;
 
 #[cfg(test)]
 pub mod testing;

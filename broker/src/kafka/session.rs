@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use super::fetch::ahead::ReadAhead;
 use super::produce::Turns;
+use crate::shard::refusals::Refusals;
 
 /// The name and version that a client gave in ApiVersions (KIP-511).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub struct Session {
     /// For how long the client is to be held back, in microseconds.
     hold_micros: AtomicU64,
     pub(super) produce_turns: Turns,
+    /// Batches of its that were refused and are to come again.
+    pub(super) refusals: Arc<Refusals>,
     pub(super) read_ahead: ReadAhead,
 }
 
@@ -39,6 +42,7 @@ impl Session {
             software: OnceLock::new(),
             hold_micros: AtomicU64::new(0),
             produce_turns: Turns::default(),
+            refusals: Arc::default(),
             read_ahead: ReadAhead::default(),
         }
     }

@@ -181,6 +181,7 @@ impl Admin {
         topics: &[NewTopic],
         refused: &[Option<TopicError>],
     ) -> (Vec<MetaCommand>, Vec<Result<Created, TopicError>>) {
+        let is_up = |node| self.partitions.is_up(node);
         let mut ahead = if topics.len() > 1 {
             Some(state.clone())
         } else {
@@ -190,7 +191,8 @@ impl Admin {
         let mut results = Vec::with_capacity(topics.len());
         let mut partitions = 0;
         for (topic, refused) in topics.iter().zip(refused) {
-            let decided = topics::create(self.layers(ahead.as_ref().unwrap_or(state)), topic);
+            let decided =
+                topics::create(self.layers(ahead.as_ref().unwrap_or(state)), topic, &is_up);
             // What the name or the request has against it comes before what the table has.
             let result = decided.and_then(|decided| refused.clone().map_or(Ok(decided), Err));
             results.push(result.map(|(made, created)| {
@@ -321,14 +323,15 @@ impl Admin {
         validate_only: bool,
         patience: Duration,
     ) -> Result<(), AdminError> {
+        let is_up = |node| self.partitions.is_up(node);
         if validate_only {
-            topics::grow(&self.meta.read(), name, count, assignments)?;
+            topics::grow(&self.meta.read(), name, count, assignments, &is_up)?;
             return Ok(());
         }
         let id = self
             .meta
             .change(|state| {
-                let commands = topics::grow(state, name, count, assignments)?;
+                let commands = topics::grow(state, name, count, assignments, &is_up)?;
                 let id = state.topics().get(name).map(|topic| topic.id);
                 Ok::<_, TopicError>((
                     commands,

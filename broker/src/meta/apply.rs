@@ -2,7 +2,9 @@
 
 use super::command::{ConfigChanges, MetaCommand};
 use super::format::{self, MetaEntry};
-use super::state::{Configs, MetaState};
+use super::state::{Configs, MetaState, ShardInfo};
+use super::topics::Move;
+use std::collections::BTreeSet;
 
 impl MetaState {
     /// Applies one entry of the metadata log: all its commands, or none.
@@ -52,7 +54,7 @@ impl MetaState {
                 self.shards_per_node = *shards_per_node;
             }
             MetaCommand::AddShards { shards } => {
-                let taken = |id: &&u64| **id == 0 || self.shards.contains_key(*id);
+                let taken = |id: &&u64| **id <= self.retired_shard || self.shards.contains_key(*id);
                 if let Some(id) = shards.keys().find(taken) {
                     return Err(format!("there is a shard {id}"));
                 }
@@ -110,6 +112,23 @@ impl MetaState {
                 topic.table = Some(table.clone());
                 topic.partitioners = Some(*partitioners);
             }
+            MetaCommand::StartMove { .. }
+            | MetaCommand::CancelMove { .. }
+            | MetaCommand::SealMove { .. }
+            | MetaCommand::FinishMove { .. } => self.apply_move(command)?,
+            MetaCommand::DrainNode {
+                broker_id,
+                draining,
+            } => {
+                if !self.nodes.contains_key(broker_id) {
+                    return Err(format!("there is no broker {broker_id}"));
+                }
+                match draining {
+                    true => self.draining.insert(*broker_id),
+                    false => self.draining.remove(broker_id),
+                };
+            }
+            MetaCommand::RemoveNode { broker_id } => self.remove_node(*broker_id)?,
             MetaCommand::AlterBroker {
                 broker_id: None,
                 changes,
@@ -146,6 +165,94 @@ impl MetaState {
                 topic.partitioners = Some(*to);
             }
         }
+        Ok(())
+    }
+}
+
+impl MetaState {
+    fn apply_move(&mut self, command: &MetaCommand) -> Result<(), String> {
+        let (MetaCommand::StartMove { id, partition, .. }
+        | MetaCommand::CancelMove { id, partition }
+        | MetaCommand::SealMove { id, partition, .. }
+        | MetaCommand::FinishMove { id, partition, .. }) = command
+        else {
+            return Err("this is no move".to_owned());
+        };
+        if let MetaCommand::StartMove { to, .. } = command
+            && !self.shards.contains_key(to)
+        {
+            return Err(format!("there is no shard {to}"));
+        }
+        let topic = self.topics.get_mut(*id)?;
+        let name = topic.name.clone();
+        let index = usize::try_from(*partition).unwrap_or(usize::MAX);
+        let Some(place) = topic.partitions.get_mut(index) else {
+            return Err(format!("there is no partition {name}-{partition}"));
+        };
+        let now = topic.moves.get(partition).copied();
+        match command {
+            MetaCommand::StartMove { .. } | MetaCommand::CancelMove { .. }
+                if now.is_some_and(|now| now.sealing) =>
+            {
+                return Err(format!("{name}-{partition} is about to arrive"));
+            }
+            MetaCommand::StartMove { to, .. } if *to == place.shard => {
+                return Err(format!("{name}-{partition} is in shard {to}"));
+            }
+            MetaCommand::StartMove { to, .. } => {
+                topic.moves.insert(*partition, Move::to(*to));
+            }
+            MetaCommand::CancelMove { .. } => {
+                topic.moves.remove(partition);
+            }
+            MetaCommand::SealMove { to, .. } if now == Some(Move::to(*to)) => {
+                let sealing = true;
+                topic.moves.insert(*partition, Move { to: *to, sealing });
+            }
+            MetaCommand::FinishMove { to, epoch_base, .. }
+                if now.is_some_and(|now| now.to == *to && now.sealing) =>
+            {
+                topic.moves.remove(partition);
+                place.shard = *to;
+                place.epoch_base = *epoch_base;
+            }
+            _ => return Err(format!("{name}-{partition} does not move like that")),
+        }
+        Ok(())
+    }
+
+    /// Its shards go on without it and carry nothing any more; one that only it replicated goes.
+    fn remove_node(&mut self, broker_id: i32) -> Result<(), String> {
+        let carries = |info: &ShardInfo| info.replicas.contains(&broker_id);
+        let closed: BTreeSet<u64> = self
+            .shards
+            .iter()
+            .filter(|(_, info)| carries(info))
+            .map(|(id, _)| *id)
+            .collect();
+        if let Some(topic) = self.topics.iter().find(|topic| topic.uses_any(&closed)) {
+            return Err(format!(
+                "broker {broker_id} replicates topic `{}`",
+                topic.name
+            ));
+        }
+        let Some(node) = self.nodes.remove(&broker_id) else {
+            return Err(format!("there is no broker {broker_id}"));
+        };
+        for id in closed {
+            let info = self.shards.get_mut(&id).expect("just found");
+            info.replicas.retain(|replica| *replica != broker_id);
+            if info.replicas.is_empty() {
+                self.shards.remove(&id);
+                self.closed.remove(&id);
+                self.retired_shard = self.retired_shard.max(id);
+            } else {
+                self.closed.insert(id);
+            }
+        }
+        self.former.insert(node.raft_id);
+        self.draining.remove(&broker_id);
+        self.broker_configs.remove(&broker_id);
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! The settings of a broker that tools read, in the order in which Kafka 4.3 describes them.
+//! The settings of a broker that tools read, in the order in which Kafka 4.3 describes them, and then Weir's own.
 //!
 //! Kafka has some 340; these are the ones that mean something here or that a tool asks for. Their values come, the
 //! strongest first, from this broker's dynamic settings, the cluster's dynamic settings, the node's own configuration,
@@ -174,6 +174,9 @@ pub const BROKER_SETTINGS: &[Setting] = &[
         "The most partitions that one page of DescribeTopicPartitions has."),
     setting("advertised.listeners", Kind::List, None, Check::Any, false,
         "The addresses that this broker tells clients."),
+    // Weir's own.
+    setting("auto.partition.rebalance.enable", Kind::Boolean, Some("true"), Check::Any, true,
+        "Whether partitions move by themselves to nodes that have fewer."),
 ];
 
 /// Settings of which the first one that has a value counts, and the factor that turns each into the first one's unit.

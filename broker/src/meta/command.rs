@@ -52,6 +52,39 @@ pub enum MetaCommand {
         table: serde_json::Value,
         partitioners: PartitionerSet,
     },
+    /// A partition begins to move to shard `to`, or goes there rather than where it is going.
+    StartMove {
+        id: Uuid,
+        partition: i32,
+        to: u64,
+    },
+    /// A partition stays where it is.
+    CancelMove {
+        id: Uuid,
+        partition: i32,
+    },
+    /// Nearly all of a partition has come: it ends where it is. There is no way back from here.
+    SealMove {
+        id: Uuid,
+        partition: i32,
+        to: u64,
+    },
+    /// A partition is served by the shard that it moved to.
+    FinishMove {
+        id: Uuid,
+        partition: i32,
+        to: u64,
+        epoch_base: i32,
+    },
+    /// A node gets nothing more (`true`), or again (`false`).
+    DrainNode {
+        broker_id: i32,
+        draining: bool,
+    },
+    /// A node is no member any more; what it replicated lies elsewhere.
+    RemoveNode {
+        broker_id: i32,
+    },
     /// Settings of one broker, or of all (`None`).
     AlterBroker {
         broker_id: Option<i32>,

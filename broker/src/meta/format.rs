@@ -32,6 +32,12 @@ struct SnapshotBody {
     former: BTreeSet<u64>,
     shards: BTreeMap<u64, ShardInfo>,
     #[serde(default)]
+    retired_shard: u64,
+    #[serde(default)]
+    closed: BTreeSet<u64>,
+    #[serde(default)]
+    draining: BTreeSet<i32>,
+    #[serde(default)]
     shards_per_node: u64,
     topics: Vec<Arc<Topic>>,
     cluster_configs: Configs,
@@ -55,6 +61,9 @@ pub fn encode_snapshot(state: &MetaState) -> Vec<u8> {
         nodes: state.nodes.clone(),
         former: state.former.clone(),
         shards: state.shards.clone(),
+        retired_shard: state.retired_shard,
+        closed: state.closed.clone(),
+        draining: state.draining.clone(),
         shards_per_node: state.shards_per_node,
         topics: state.topics.iter().cloned().collect(),
         cluster_configs: state.cluster_configs.clone(),
@@ -76,6 +85,9 @@ pub fn decode_snapshot(bytes: &[u8]) -> Result<MetaState, String> {
         nodes: body.nodes,
         former: body.former,
         shards: body.shards,
+        retired_shard: body.retired_shard,
+        closed: body.closed,
+        draining: body.draining,
         shards_per_node: body.shards_per_node,
         topics,
         cluster_configs: body.cluster_configs,

@@ -2,7 +2,8 @@
 //!
 //! Shards are made when a topic first needs one of its replication factor. The nodes are cut into groups of that
 //! many, so that there are few different sets of replicas: what is lost when so many nodes are lost at once is
-//! rarely everything. Within its group each node is the first to lead some shards.
+//! rarely everything. Within its group each node is the first to lead some shards. A group has several nodes of one rack
+//! only where there are fewer racks than replicas; so a node in a rack with few others is in many groups.
 
 use std::collections::BTreeMap;
 
@@ -34,46 +35,85 @@ pub struct Place {
     pub rack: Option<String>,
 }
 
-/// The nodes of a cluster.
+/// The nodes of a cluster that may get something.
 pub fn places(state: &MetaState) -> Vec<Place> {
     let place = |(id, node): (&i32, &super::NodeInfo)| Place {
         broker_id: *id,
         raft_id: node.raft_id,
         rack: node.rack.clone(),
     };
-    state.nodes().iter().map(place).collect()
+    let nodes = state.nodes().iter();
+    let stay = nodes.filter(|(id, _)| !state.draining().contains(id));
+    stay.map(place).collect()
 }
 
-/// The shards with `factor` replicas that are missing so that every node is the first to lead some.
+/// The shards with `factor` replicas that are missing so that every node is the first to lead some; their ids begin
+/// with `next`.
 pub fn missing_shards(
     nodes: &[Place],
     shards: &BTreeMap<u64, ShardInfo>,
     factor: usize,
     per_node: u64,
+    mut next: u64,
 ) -> BTreeMap<u64, ShardInfo> {
     assert!((1..=nodes.len()).contains(&factor));
-    let nodes = across_racks(nodes);
+    let groups = groups(nodes, factor);
     let leads = |broker: i32| {
         let of_factor = |info: &&ShardInfo| info.replicas.len() == factor;
         let mut of_factor = shards.values().filter(of_factor);
         of_factor.any(|info| info.replicas.first() == Some(&broker))
     };
-    let mut next = shards.last_key_value().map_or(1, |(id, _)| id + 1);
     let mut made = BTreeMap::new();
     for _ in 0..per_node {
-        for (at, node) in nodes.iter().enumerate() {
-            if leads(node.broker_id) {
-                continue;
+        for group in &groups {
+            let places = 0..group.members.len();
+            for at in places.filter(|at| group.is_new[*at]) {
+                let mut replicas = group.members.clone();
+                replicas.rotate_left(at);
+                if !leads(replicas[0].broker_id) {
+                    made.insert(next, shard_info(&replicas));
+                    next += 1;
+                }
             }
-            let group = at / factor * factor;
-            // The last group is filled up from the front.
-            let member = |step: usize| nodes[(group + (at + step) % factor) % nodes.len()];
-            let replicas: Vec<&Place> = (0..factor).map(member).collect();
-            made.insert(next, shard_info(&replicas));
-            next += 1;
         }
     }
     made
+}
+
+/// Nodes that replicate the same.
+struct Group<'a> {
+    members: Vec<&'a Place>,
+    /// Of each of them, whether no earlier group has it.
+    is_new: Vec<bool>,
+}
+
+/// As few groups as there can be with every node in one, if each is to have as few nodes of a rack as possible.
+fn groups(nodes: &[Place], factor: usize) -> Vec<Group<'_>> {
+    let mut uses = vec![0; nodes.len()];
+    let mut groups = Vec::new();
+    while uses.contains(&0) {
+        let mut group: Vec<usize> = Vec::with_capacity(factor);
+        while group.len() < factor {
+            let together = |at: usize| {
+                let same = |other: &&usize| shares_rack(&nodes[at], &nodes[**other]);
+                group.iter().filter(same).count()
+            };
+            let left = (0..nodes.len()).filter(|at| !group.contains(at));
+            let next = left.min_by_key(|at| (together(*at), uses[*at], *at));
+            group.push(next.expect("there are as many nodes"));
+        }
+        groups.push(Group {
+            members: group.iter().map(|at| &nodes[*at]).collect(),
+            is_new: group.iter().map(|at| uses[*at] == 0).collect(),
+        });
+        group.into_iter().for_each(|at| uses[at] += 1);
+    }
+    groups
+}
+
+/// A node without a rack shares none.
+pub fn shares_rack(one: &Place, other: &Place) -> bool {
+    one.rack.is_some() && one.rack == other.rack
 }
 
 /// A shard with just these replicas, the first one leads.
@@ -82,20 +122,6 @@ pub fn shard_info(replicas: &[&Place]) -> ShardInfo {
         replicas: replicas.iter().map(|node| node.broker_id).collect(),
         founders: replicas.iter().map(|node| node.raft_id).collect(),
     }
-}
-
-/// Neighbours are in different racks as far as there are several.
-fn across_racks(nodes: &[Place]) -> Vec<&Place> {
-    let mut of_rack: BTreeMap<&Option<String>, usize> = BTreeMap::new();
-    let mut ordered: Vec<(usize, &Place)> = Vec::new();
-    for node in nodes {
-        let in_rack = of_rack.entry(&node.rack).or_default();
-        let turn = if node.rack.is_some() { *in_rack } else { 0 };
-        ordered.push((turn, node));
-        *in_rack += 1;
-    }
-    ordered.sort_by_key(|(turn, node)| (*turn, node.broker_id));
-    ordered.into_iter().map(|(_, node)| node).collect()
 }
 
 #[cfg(test)]
@@ -118,14 +144,14 @@ mod tests {
     #[test]
     fn every_node_is_the_first_to_lead_and_sets_of_replicas_are_few() {
         let none = BTreeMap::new();
-        let three = missing_shards(&nodes(&[None; 3]), &none, 3, 1);
+        let three = missing_shards(&nodes(&[None; 3]), &none, 3, 1, 1);
         assert_eq!(replicas(&three), [[0, 1, 2], [1, 2, 0], [2, 0, 1]]);
         assert_eq!(three[&2].founders, [101, 102, 100]);
-        let single = missing_shards(&nodes(&[None; 3]), &none, 1, 2);
+        let single = missing_shards(&nodes(&[None; 3]), &none, 1, 2, 1);
         assert_eq!(replicas(&single), [[0], [1], [2], [0], [1], [2]]);
-        let four = missing_shards(&nodes(&[None; 4]), &none, 3, 1);
+        let four = missing_shards(&nodes(&[None; 4]), &none, 3, 1, 1);
         assert_eq!(replicas(&four)[3], [3, 0, 1]);
-        let six = missing_shards(&nodes(&[None; 6]), &none, 3, 1);
+        let six = missing_shards(&nodes(&[None; 6]), &none, 3, 1, 1);
         let mut sets: Vec<Vec<i32>> = replicas(&six);
         sets.iter_mut().for_each(|set| set.sort());
         sets.dedup();
@@ -134,9 +160,9 @@ mod tests {
 
     #[test]
     fn what_is_there_stays_and_a_new_node_gets_its_own() {
-        let shards = missing_shards(&nodes(&[None; 1]), &BTreeMap::new(), 1, 2);
+        let shards = missing_shards(&nodes(&[None; 1]), &BTreeMap::new(), 1, 2, 1);
         assert_eq!(shards.keys().copied().collect::<Vec<_>>(), [1, 2]);
-        let more = missing_shards(&nodes(&[None; 2]), &shards, 1, 2);
+        let more = missing_shards(&nodes(&[None; 2]), &shards, 1, 2, 3);
         assert_eq!(replicas(&more), [[1], [1]]);
         assert_eq!(more.keys().copied().collect::<Vec<_>>(), [3, 4]);
     }
@@ -144,10 +170,35 @@ mod tests {
     #[test]
     fn replicas_are_in_different_racks() {
         let racks = [Some("a"), Some("a"), Some("b"), Some("b")];
-        let shards = missing_shards(&nodes(&racks), &BTreeMap::new(), 2, 1);
+        let shards = missing_shards(&nodes(&racks), &BTreeMap::new(), 2, 1, 1);
         for set in replicas(&shards) {
             assert_ne!(set[0] / 2, set[1] / 2, "{set:?}");
         }
+    }
+
+    #[test]
+    fn racks_may_have_different_numbers_of_nodes() {
+        let check = |racks: &str, factor: usize, expected: &[&[i32]]| {
+            let racks: Vec<String> = racks.chars().map(String::from).collect();
+            let racks: Vec<Option<&str>> = racks.iter().map(|rack| Some(&**rack)).collect();
+            let shards = missing_shards(&nodes(&racks), &BTreeMap::new(), factor, 1, 1);
+            assert_eq!(replicas(&shards), expected);
+        };
+        // One that joins six in three racks is alone in its group.
+        let seven: [&[i32]; 7] = [
+            &[0, 2, 4],
+            &[2, 4, 0],
+            &[4, 0, 2],
+            &[1, 3, 5],
+            &[3, 5, 1],
+            &[5, 1, 3],
+            &[6, 2, 4],
+        ];
+        check("aabbcca", 3, &seven);
+        check("aab", 2, &[&[0, 2], &[2, 0], &[1, 2]]);
+        // There are fewer racks than replicas.
+        let two: [&[i32]; 4] = [&[0, 2, 1], &[2, 1, 0], &[1, 0, 2], &[3, 0, 1]];
+        check("aabb", 3, &two);
     }
 
     #[test]

@@ -51,6 +51,12 @@ pub struct MetaState {
     /// Raft incarnations whose broker id stands for another one now; they never come back.
     pub(super) former: BTreeSet<u64>,
     pub(super) shards: BTreeMap<u64, ShardInfo>,
+    /// No shard up to this id is made any more, though it is not there.
+    pub(super) retired_shard: u64,
+    /// Shards of nodes that left; they carry nothing any more.
+    pub(super) closed: BTreeSet<u64>,
+    /// Nodes that get nothing more, by broker id.
+    pub(super) draining: BTreeSet<i32>,
     /// Shards of each replication factor that a node is the first to lead.
     pub(super) shards_per_node: u64,
     pub(super) topics: Topics,
@@ -91,6 +97,30 @@ impl MetaState {
     /// The data shards, by id. Shard 0, the metadata, is not among them.
     pub fn shards(&self) -> &BTreeMap<u64, ShardInfo> {
         &self.shards
+    }
+
+    /// The id of a new shard; none had it before.
+    pub fn next_shard(&self) -> u64 {
+        let last = self.shards.last_key_value().map_or(0, |(id, _)| *id);
+        last.max(self.retired_shard) + 1
+    }
+
+    /// Shards that carry nothing any more.
+    pub fn closed(&self) -> &BTreeSet<u64> {
+        &self.closed
+    }
+
+    /// The shards that new partitions may go to.
+    pub fn open_shards(&self) -> BTreeMap<u64, ShardInfo> {
+        let drains = |info: &ShardInfo| info.replicas.iter().any(|id| self.draining.contains(id));
+        let open = self.shards.iter();
+        let open = open.filter(|(id, info)| !self.closed.contains(id) && !drains(info));
+        open.map(|(id, info)| (*id, info.clone())).collect()
+    }
+
+    /// Nodes that get nothing more.
+    pub fn draining(&self) -> &BTreeSet<i32> {
+        &self.draining
     }
 
     /// Shards of each replication factor that a node is the first to lead.

@@ -3,7 +3,7 @@
 use super::names;
 use super::partitioners::PartitionerSet;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -14,6 +14,26 @@ pub struct PartitionPlace {
     pub shard: u64,
     /// Its leader epoch is this plus the shard's term.
     pub epoch_base: i32,
+}
+
+/// A partition is on its way to another shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Move {
+    /// The data shard that it goes to.
+    pub to: u64,
+    /// It comes to its end where it is, so the move cannot be given up any more.
+    #[serde(default)]
+    pub sealing: bool,
+}
+
+impl Move {
+    /// One that begins.
+    pub fn to(shard: u64) -> Move {
+        Move {
+            to: shard,
+            sealing: false,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +52,9 @@ pub struct Topic {
     /// A table's candidates; only ever narrowed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partitioners: Option<PartitionerSet>,
+    /// Partitions on their way to other shards.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub moves: BTreeMap<i32, Move>,
 }
 
 impl Topic {
@@ -43,6 +66,13 @@ impl Topic {
 
     pub fn partition_count(&self) -> i32 {
         self.partitions.len() as i32
+    }
+
+    /// Whether a partition lies in one of these shards, or is on its way there.
+    pub fn uses_any(&self, shards: &BTreeSet<u64>) -> bool {
+        let lies = self.partitions.iter().map(|place| place.shard);
+        let goes = self.moves.values().map(|going| going.to);
+        lies.chain(goes).any(|shard| shards.contains(&shard))
     }
 
     pub fn is_internal(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use super::decide::TableDraft;
 use super::settings::TopicSettings;
+use super::state::MetaState;
 use super::topics::PartitionPlace;
 use futures::future::BoxFuture;
 use uuid::Uuid;
@@ -48,6 +49,15 @@ pub enum AttachError {
 /// waits behind a writer that waits for the first.
 pub trait PartitionView: Send + Sync + 'static {
     fn shard(&self, shard: u64) -> ShardView;
+
+    /// The brokers that clients are told as a shard's replicas: those that count for it. A node that holds the metadata
+    /// without a vote is never in sync, and not among them.
+    fn replicas(&self, state: &MetaState, shard: u64) -> Vec<i32> {
+        state.replicas_of(shard)
+    }
+
+    /// Whether a Raft node is up and stays, as this node knows it now.
+    fn is_up(&self, node: u64) -> bool;
 
     /// Waits until every partition of the topic is attached to its shard, so that whoever asks for its leaders gets them.
     /// The caller bounds the wait.

@@ -131,11 +131,13 @@ fn label(reason: Reason) -> &'static str {
 fn whole(broker: &Broker, shards: &[Shard]) -> Vec<MetricFamily> {
     let offline = shards.iter().filter(|shard| shard.leader.is_none());
     let offline: usize = offline.map(|shard| shard.partitions).sum();
-    let down = {
+    let (down, moving) = {
         let state = broker.meta.read();
         let up = overview::up(broker);
         let nodes = state.nodes().values();
-        nodes.filter(|node| !up.contains(&node.raft_id)).count()
+        let down = nodes.filter(|node| !up.contains(&node.raft_id)).count();
+        let moving = state.topics().iter().map(|topic| topic.moves.len());
+        (down, moving.sum())
     };
     [
         number(
@@ -147,6 +149,11 @@ fn whole(broker: &Broker, shards: &[Shard]) -> Vec<MetricFamily> {
             "weir_nodes_down",
             "Nodes of the cluster that the metadata leader has no connection to.",
             down,
+        ),
+        number(
+            "weir_partitions_moving",
+            "Partitions that are on their way to other nodes.",
+            moving,
         ),
     ]
     .concat()

@@ -182,11 +182,11 @@ fn led_partitions(broker: &Broker) -> Vec<Led> {
                 // Their series are left out.
                 return led;
             }
-            if partition.shard.leadership().open {
+            if partition.leadership().open {
                 led.push((
                     topic.name.to_string(),
                     partition,
-                    state.replicas_of(place.shard),
+                    broker.admin.partitions.replicas(&state, place.shard),
                 ));
             }
         }

@@ -5,6 +5,7 @@
 mod cluster;
 mod compaction;
 mod exporter;
+mod fetched;
 mod groups;
 mod memory;
 mod requests;
@@ -14,12 +15,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::{
-    Counter, CounterVec, Encoder, Histogram, HistogramOpts, IntCounterVec, Opts, Registry,
-    TextEncoder,
+    Counter, CounterVec, Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts,
+    Registry, TextEncoder,
 };
 use weir_raft::{Damage, WalObserver};
 
 pub use self::compaction::Compaction;
+pub use self::fetched::FetchedBytes;
 pub use self::segments::Segments;
 use crate::broker::Broker;
 use crate::kafka::budget::ByteBudget;
@@ -38,6 +40,7 @@ pub struct Metrics {
     pub produce: Histogram,
     /// Work of a fetch request, without its wait for records.
     pub fetch: Histogram,
+    pub fetched_bytes: FetchedBytes,
     /// From a proposal to its outcome.
     pub commit: Histogram,
     pub fsync: Histogram,
@@ -49,6 +52,8 @@ pub struct Metrics {
     pub schema_rejected: IntCounterVec,
     /// Bytes cut from the end of the WAL after a crash: never acked ones.
     pub wal_torn_bytes: Counter,
+    /// Moves of partitions that began so that nodes have their share.
+    pub balance_moves: IntCounter,
     pub compaction: Compaction,
     pub segments: Segments,
 }
@@ -98,6 +103,12 @@ impl Default for Metrics {
                 "Bytes of unacked records cut after a crash.",
             )
             .expect("a legal metric"),
+            balance_moves: IntCounter::new(
+                "weir_balance_moves_total",
+                "Moves of partitions that this node began so that nodes have their share.",
+            )
+            .expect("a legal metric"),
+            fetched_bytes: FetchedBytes::new(&registry),
             compaction: Compaction::new(&registry),
             segments: Segments::new(&registry),
             registry,
@@ -122,6 +133,9 @@ impl Default for Metrics {
             .expect("names differ");
         registry
             .register(Box::new(metrics.wal_torn_bytes.clone()))
+            .expect("names differ");
+        registry
+            .register(Box::new(metrics.balance_moves.clone()))
             .expect("names differ");
         let process = prometheus::process_collector::ProcessCollector::for_self();
         registry.register(Box::new(process)).expect("names differ");

@@ -7,7 +7,7 @@ use super::{Addresses, NodeError};
 use crate::identity::Identity;
 use crate::kafka::cluster_view::CLIENT_LISTENER;
 use crate::meta::{Endpoint, NodeInfo};
-use crate::options::Options;
+use crate::options::{Options, host_of};
 
 /// What the metadata is told of this node.
 pub fn node_info(
@@ -76,9 +76,4 @@ fn endpoint(flag: &'static str, value: &str) -> Result<Endpoint, NodeError> {
         host: host_of(value).to_owned(),
         port: port.parse().map_err(|_| wrong())?,
     })
-}
-
-fn host_of(address: &str) -> &str {
-    let host = address.rsplit_once(':').map_or("", |(host, _)| host);
-    host.trim_matches(['[', ']'])
 }

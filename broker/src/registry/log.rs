@@ -94,6 +94,7 @@ async fn create(broker: &Broker) -> Result<uuid::Uuid, String> {
             created_at_ms: now_ms,
             table: None,
             partitioners: None,
+            moves: Default::default(),
         };
         Ok((vec![MetaCommand::CreateTopic(topic)], new_id))
     };

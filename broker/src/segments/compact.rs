@@ -14,8 +14,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_log::compact::NothingLater;
 use weir_log::{
-    BatchHeader, BlockReader, Cleaning, Dirtiness, KeyMap, Latest, ReadError, Segment,
-    SegmentReader, SegmentState,
+    BatchHeader, BatchRecords, BlockReader, Cleaning, Dirtiness, KeyMap, Latest, LatestError,
+    ReadError, Segment, SegmentReader, SegmentState, Standing,
 };
 use weir_raft::{Threads, blocking_long};
 use weir_tables::RowsLatest;
@@ -32,6 +32,7 @@ use crate::shard::entry::PartitionId;
 use crate::shard::host::Partitions;
 use crate::shard::hosted::HostedShards;
 use crate::space::Space;
+use crate::tables::fold::{Gone, Rows};
 use crate::tables::hub::{TableHere, TableHub};
 use crate::topic::{MAX_DECOMPRESSED_BYTES, TopicView, TopicViews};
 
@@ -71,7 +72,7 @@ pub struct CompactParts {
 struct Due {
     partition: Arc<Partition>,
     view: Arc<TopicView>,
-    table: Option<Arc<TableHere>>,
+    table: Option<(Arc<TableHere>, Rows)>,
     segments: Vec<Segment>,
     dirtiness: Dirtiness,
     /// Whether there is enough that is dirty; else only tombstones whose time is over go.
@@ -208,11 +209,13 @@ impl Compact {
                 return None;
             }
             let here = self.parts.tables.get(partition.id.topic)?;
+            let rows = self.parts.tables.rows(&partition)?;
             if dirty {
-                found = dirtiness(flushed(&here, partition.id, segments[found.cleanable - 1])?);
+                let last = segments[found.cleanable - 1];
+                found = dirtiness(flushed(&here, &rows, partition.id, last)?);
                 dirty = self.is_dirty(&view, &segments, &found, now_ms)?;
             }
-            table = Some(here);
+            table = Some((here, rows));
         }
         Some(Due {
             partition,
@@ -280,14 +283,14 @@ impl Compact {
                 old = due.expired(now_ms);
                 &mut nothing
             }
-            Some(here) => {
-                let bucket = partition.id.index.unsigned_abs();
-                rows.insert(RowsLatest {
-                    tables: here.store(bucket),
+            Some((here, found)) => rows.insert(TableLatest {
+                rows: RowsLatest {
+                    tables: found.tables(),
                     table: &here.table,
-                    bucket,
-                })
-            }
+                    bucket: partition.id.index.unsigned_abs(),
+                },
+                gone: found.gone(),
+            }),
             None => {
                 let map = self.keys(&old[dirtiness.clean..])?;
                 clean_below = map.known_below();
@@ -435,10 +438,30 @@ impl Due {
     }
 }
 
+/// A table's rows as what knows the latest records, as long as none of them have gone: their keys would seem deleted.
+struct TableLatest<'a> {
+    rows: RowsLatest<'a>,
+    gone: &'a Gone,
+}
+
+impl Latest for TableLatest<'_> {
+    fn judge(
+        &mut self,
+        records: &BatchRecords<'_>,
+        standings: &mut Vec<Standing>,
+    ) -> Result<(), LatestError> {
+        self.rows.judge(records, standings)?;
+        match self.gone.has() {
+            true => Err("the table's rows have gone meanwhile".into()),
+            false => Ok(()),
+        }
+    }
+}
+
 /// The offset below which a table's rows are on disk; they are brought there up to `last`. Blocks.
-fn flushed(here: &TableHere, id: PartitionId, last: Segment) -> Option<i64> {
+fn flushed(here: &TableHere, rows: &Rows, id: PartitionId, last: Segment) -> Option<i64> {
     let bucket = id.index.unsigned_abs();
-    let (store, table) = (here.store(bucket), here.table.def().table_id);
+    let (store, table) = (rows.tables(), here.table.def().table_id);
     let flushed = || store.durably_flushed_offset(table, bucket);
     let found = flushed().and_then(|offset| {
         if offset > last.last_offset {

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{BelievedTime, SegmentFiles};
 use crate::clock::Clock;
 use crate::kafka::produce::request::TopicRef;
-use crate::partition::Partition;
+use crate::partition::{Partition, Stage};
 use crate::planted::{self, Bug};
 use crate::shard::entry::{Body, TrimItem};
 use crate::shard::host::{Partitions, ShardHost};
@@ -92,6 +92,9 @@ impl Retention {
 
     /// The trim of a partition with expired records.
     fn item(&self, partition: &Partition, now_ms: Option<i64>) -> Option<TrimItem> {
+        if partition.stage() != Stage::Open {
+            return None;
+        }
         let view = self.topics.get(&TopicRef::Id(partition.id.topic))?;
         if !view.settings.cleanup_delete {
             return None;

@@ -10,8 +10,8 @@
 //! 5. the Raft logs forget the entries, and the files go back to the pool;
 //! 6. segment files that no partition named before step 4 are deleted: no snapshot names them now.
 //!
-//! Snapshots are also stored whenever the write-ahead log goes on in a new file, since a start replays what came after
-//! them: about one file, however many are kept.
+//! Snapshots are also stored whenever the write-ahead log goes on in a new file, beside the rounds, since a start replays
+//! what came after them: about one file, however many are kept.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;
@@ -132,11 +132,15 @@ impl Retire {
         if let Err(error) = looking.await {
             tracing::error!(%error, "looking for lost segment files has failed");
         }
-        let mut before = self.parts.raft.wal_usage().live_bytes;
+        tokio::join!(self.store_as_files_fill(), self.retire_files());
+    }
+
+    /// Stores snapshots whenever the write-ahead log goes on in a new file, also while a round takes its time.
+    async fn store_as_files_fill(&self) {
         let (oldest, newest) = self.parts.raft.wal_files();
         // The newest file when snapshots were last stored.
         let mut stored_in = if oldest == newest { newest } else { 0 };
-        loop {
+        while !self.stop.is_cancelled() {
             let (_, newest) = self.parts.raft.wal_files();
             if newest > stored_in {
                 match self.store_snapshots(None, false).await {
@@ -146,6 +150,14 @@ impl Retire {
                     }
                 }
             }
+            self.rest(CHECK).await;
+        }
+    }
+
+    /// Runs one round after the other.
+    async fn retire_files(self: &Arc<Self>) {
+        let mut before = self.parts.raft.wal_usage().live_bytes;
+        while !self.stop.is_cancelled() {
             let live = self.parts.raft.wal_usage().live_bytes;
             let busy = live.saturating_sub(before) > BUSY_BYTES;
             before = live;
@@ -169,11 +181,16 @@ impl Retire {
                     RETRY
                 }
             };
-            tokio::select! {
-                biased;
-                () = self.stop.cancelled() => return,
-                () = tokio::time::sleep(pause) => {}
-            }
+            self.rest(pause).await;
+        }
+    }
+
+    /// Returns after so long, or when the node stops.
+    async fn rest(&self, pause: Duration) {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => {}
+            () = tokio::time::sleep(pause) => {}
         }
     }
 
@@ -404,7 +421,11 @@ impl Retire {
         let mut sorted = BTreeMap::new();
         for shard in self.parts.shards.all().iter() {
             let here = self.parts.partitions.of_shard(shard);
-            sorted.extend(here.into_iter().map(|partition| (partition.id, partition)));
+            let key = |partition: &Partition| (partition.id, partition.shard.id);
+            sorted.extend(
+                here.into_iter()
+                    .map(|partition| (key(&partition), partition)),
+            );
         }
         sorted.into_values()
     }

@@ -6,17 +6,21 @@
 //! ```text
 //! offset  size  field
 //! 0       1     version       u8 = 1 (0 reserved)
-//! 1       1     kind          u8: 1 append, 2 attach, 3 detach, 4 trim, 5 metadata (0 reserved)
+//! 1       1     kind          u8: 1 append, 2 attach, 3 detach, 4 trim, 5 metadata, 6 arrive, 7 carry, 8 seal,
+//!                             9 open (0 reserved); kinds are only ever added
 //! 2       2     reserved      u16 = 0
 //! 4       8     time_ms       i64, the leader's clock; never smaller than in the entry before
-//! 12      4     count         u32, items that follow (1 for metadata)
+//! 12      4     count         u32, items that follow (1 for metadata and open)
 //! 16      n     items         fixed-size items by kind, see below; integers are little-endian
-//! 16+n    m     batches       append: the items' record batches, in the items' order
+//! 16+n    m     batches       append and carry: the items' record batches, in the items' order
 //!                             metadata: one opaque command up to the end of the entry
+//!                             open: what is known of the log, up to the end (`weir_log::format`)
 //! ```
-//! Items: append 40 bytes `topic_id 16 | partition i32 | base_offset i64 | leader_epoch i32 | len u32 | reserved u32`;
+//! Items: append and carry 40 bytes `topic_id 16 | partition i32 | base_offset i64 | leader_epoch i32 | len u32 | reserved u32`;
 //! attach 32 bytes `topic_id 16 | partition i32 | epoch_base i32 | role u8 | reserved 7`;
-//! detach 20 bytes `topic_id 16 | partition i32`; trim 28 bytes `topic_id 16 | partition i32 | start i64`.
+//! detach and seal 20 bytes `topic_id 16 | partition i32`; trim 28 bytes `topic_id 16 | partition i32 | start i64`;
+//! arrive 36 bytes `topic_id 16 | partition i32 | start i64 | role u8 | reserved 7`;
+//! open 24 bytes `topic_id 16 | partition i32 | epoch_base i32`.
 //!
 //! The checksum is the WAL record's.
 
@@ -29,6 +33,8 @@ pub const APPEND_ITEM_LEN: usize = 40;
 const ATTACH_ITEM_LEN: usize = 32;
 const DETACH_ITEM_LEN: usize = 20;
 const TRIM_ITEM_LEN: usize = 28;
+const ARRIVE_ITEM_LEN: usize = 36;
+const OPEN_ITEM_LEN: usize = 24;
 
 /// A partition, named by its topic's id, so that a late write cannot revive a deleted topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -81,6 +87,23 @@ pub struct TrimItem {
     pub start: i64,
 }
 
+/// A partition that comes from another shard, and is not served yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArriveItem {
+    pub partition: PartitionId,
+    /// Where the first batch begins that is carried here.
+    pub start: i64,
+    pub role: Role,
+}
+
+/// A partition of which everything has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenItem {
+    pub partition: PartitionId,
+    /// Above every leader epoch that it had in other shards.
+    pub epoch_base: i32,
+}
+
 /// What an entry says; batches stay where they are, in the entry's payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
@@ -89,6 +112,12 @@ pub enum Body {
     Detach(Vec<PartitionId>),
     Trim(Vec<TrimItem>),
     Metadata,
+    Arrive(Vec<ArriveItem>),
+    /// Batches of partitions that arrive, as they are in the shard that they come from.
+    Carry(Vec<AppendItem>),
+    /// Nothing is appended to them or trimmed any more.
+    Seal(Vec<PartitionId>),
+    Open(OpenItem),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,11 +143,13 @@ impl Entry {
     pub fn head_len(&self) -> usize {
         HEADER_LEN
             + match &self.body {
-                Body::Append(items) => items.len() * APPEND_ITEM_LEN,
+                Body::Append(items) | Body::Carry(items) => items.len() * APPEND_ITEM_LEN,
                 Body::Attach(items) => items.len() * ATTACH_ITEM_LEN,
-                Body::Detach(items) => items.len() * DETACH_ITEM_LEN,
+                Body::Detach(items) | Body::Seal(items) => items.len() * DETACH_ITEM_LEN,
                 Body::Trim(items) => items.len() * TRIM_ITEM_LEN,
                 Body::Metadata => 0,
+                Body::Arrive(items) => items.len() * ARRIVE_ITEM_LEN,
+                Body::Open(_) => OPEN_ITEM_LEN,
             }
     }
 
@@ -131,6 +162,10 @@ impl Entry {
             Body::Detach(items) => (3, items.len()),
             Body::Trim(items) => (4, items.len()),
             Body::Metadata => (5, 1),
+            Body::Arrive(items) => (6, items.len()),
+            Body::Carry(items) => (7, items.len()),
+            Body::Seal(items) => (8, items.len()),
+            Body::Open(_) => (9, 1),
         };
         out.put_u8(VERSION);
         out.put_u8(kind);
@@ -138,11 +173,17 @@ impl Entry {
         out.put_i64_le(self.time_ms);
         out.put_u32_le(u32::try_from(count).expect("an entry's items are bounded by its bytes"));
         match &self.body {
-            Body::Append(items) => items.iter().for_each(|item| item.encode(&mut out)),
+            Body::Append(items) | Body::Carry(items) => {
+                items.iter().for_each(|item| item.encode(&mut out));
+            }
             Body::Attach(items) => items.iter().for_each(|item| item.encode(&mut out)),
-            Body::Detach(items) => items.iter().for_each(|id| id.encode(&mut out)),
+            Body::Detach(items) | Body::Seal(items) => {
+                items.iter().for_each(|id| id.encode(&mut out));
+            }
             Body::Trim(items) => items.iter().for_each(|item| item.encode(&mut out)),
             Body::Metadata => {}
+            Body::Arrive(items) => items.iter().for_each(|item| item.encode(&mut out)),
+            Body::Open(item) => item.encode(&mut out),
         }
         out.freeze()
     }
@@ -160,17 +201,20 @@ impl Entry {
         let time_ms = buf.get_i64_le();
         let count = buf.get_u32_le() as usize;
         let body = match kind {
-            1 => Body::Append(items(&mut buf, count, APPEND_ITEM_LEN, |b| {
-                Ok(AppendItem::decode(b))
-            })?),
+            1 => Body::Append(appends(&mut buf, count)?),
             2 => Body::Attach(items(&mut buf, count, ATTACH_ITEM_LEN, AttachItem::decode)?),
-            3 => Body::Detach(items(&mut buf, count, DETACH_ITEM_LEN, |b| {
-                Ok(PartitionId::decode(b))
-            })?),
+            3 => Body::Detach(ids(&mut buf, count)?),
             4 => Body::Trim(items(&mut buf, count, TRIM_ITEM_LEN, |b| {
                 Ok(TrimItem::decode(b))
             })?),
             5 => Body::Metadata,
+            6 => Body::Arrive(items(&mut buf, count, ARRIVE_ITEM_LEN, ArriveItem::decode)?),
+            7 => Body::Carry(appends(&mut buf, count)?),
+            8 => Body::Seal(ids(&mut buf, count)?),
+            9 => {
+                need(buf, OPEN_ITEM_LEN)?;
+                Body::Open(OpenItem::decode(&mut buf))
+            }
             other => return Err(EntryError::Kind(other)),
         };
         Ok(Entry { time_ms, body })
@@ -196,6 +240,18 @@ fn items<T>(
 ) -> Result<Vec<T>, EntryError> {
     need(buf, count.saturating_mul(item_len))?;
     (0..count).map(|_| decode(buf)).collect()
+}
+
+fn appends(buf: &mut &[u8], count: usize) -> Result<Vec<AppendItem>, EntryError> {
+    items(buf, count, APPEND_ITEM_LEN, |buf| {
+        Ok(AppendItem::decode(buf))
+    })
+}
+
+fn ids(buf: &mut &[u8], count: usize) -> Result<Vec<PartitionId>, EntryError> {
+    items(buf, count, DETACH_ITEM_LEN, |buf| {
+        Ok(PartitionId::decode(buf))
+    })
 }
 
 impl PartitionId {
@@ -257,6 +313,42 @@ impl AttachItem {
     }
 }
 
+impl ArriveItem {
+    fn encode(&self, out: &mut BytesMut) {
+        self.partition.encode(out);
+        out.put_i64_le(self.start);
+        out.put_u8(self.role as u8);
+        out.put_bytes(0, 7);
+    }
+
+    fn decode(buf: &mut &[u8]) -> Result<ArriveItem, EntryError> {
+        let partition = PartitionId::decode(buf);
+        let start = buf.get_i64_le();
+        let role = buf.get_u8();
+        let role = Role::from_number(role).ok_or(EntryError::Role(role))?;
+        buf.advance(7);
+        Ok(ArriveItem {
+            partition,
+            start,
+            role,
+        })
+    }
+}
+
+impl OpenItem {
+    fn encode(&self, out: &mut BytesMut) {
+        self.partition.encode(out);
+        out.put_i32_le(self.epoch_base);
+    }
+
+    fn decode(buf: &mut &[u8]) -> OpenItem {
+        OpenItem {
+            partition: PartitionId::decode(buf),
+            epoch_base: buf.get_i32_le(),
+        }
+    }
+}
+
 impl TrimItem {
     fn encode(&self, out: &mut BytesMut) {
         self.partition.encode(out);
@@ -298,12 +390,25 @@ mod tests {
             partition: partition(0),
             start: 12,
         };
+        let arrive = ArriveItem {
+            partition: partition(6),
+            start: 40,
+            role: Role::Data,
+        };
+        let open = OpenItem {
+            partition: partition(6),
+            epoch_base: 2000,
+        };
         [
-            Body::Append(vec![append.clone(), append]),
+            Body::Append(vec![append.clone(), append.clone()]),
+            Body::Carry(vec![append]),
             Body::Attach(vec![attach]),
             Body::Detach(vec![partition(2), partition(4)]),
             Body::Trim(vec![trim]),
             Body::Metadata,
+            Body::Arrive(vec![arrive]),
+            Body::Seal(vec![partition(5)]),
+            Body::Open(open),
         ]
         .map(|body| Entry {
             time_ms: 1_700_000_000_123,

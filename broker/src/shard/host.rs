@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
+use smallvec::SmallVec;
 use tokio::sync::{mpsc, oneshot, watch};
 use weir_log::{BatchHeader, Tail};
 use weir_raft::{Index, Leadership, NodeId, Outcome, Payload, ProposeError, ShardId};
@@ -13,7 +14,7 @@ use weir_raft::{Index, Leadership, NodeId, Outcome, Payload, ProposeError, Shard
 use super::entry::{Body, Entry, PartitionId};
 use super::proposer::Submit;
 use crate::clock::Clock;
-use crate::partition::Partition;
+use crate::partition::{Partition, Stage};
 
 pub struct ShardHost {
     pub id: ShardId,
@@ -100,6 +101,20 @@ impl ShardHost {
         let _ = self.queue.send(submit);
     }
 
+    /// Returns when every batch that was submitted before has its outcome.
+    pub async fn settled(&self) {
+        let (reply, settled) = oneshot::channel();
+        self.submit(Submit {
+            parts: Vec::new(),
+            frame_bytes: 0,
+            term: None,
+            refusals: Arc::default(),
+            reply,
+        });
+        // The proposer ends with the process only.
+        let _ = settled.await;
+    }
+
     /// The time for the next entry: the clock's, but never before an earlier entry's.
     pub fn entry_time_ms(&self) -> i64 {
         let now = self.clock.now_ms();
@@ -129,8 +144,18 @@ impl ShardHost {
         body: Body,
         rest: Option<Bytes>,
     ) -> Result<(Index, Outcome), ProposeError> {
+        self.change_in(self.leadership().term, body, rest).await
+    }
+
+    /// The same for what was decided in a term: it has its effect in that term or not at all.
+    pub async fn change_in(
+        &self,
+        term: u64,
+        body: Body,
+        rest: Option<Bytes>,
+    ) -> Result<(Index, Outcome), ProposeError> {
         let leadership = self.leadership();
-        if !leadership.open {
+        if !leadership.open || leadership.term != term {
             return Err(ProposeError::NotLeader {
                 leader: leadership.leader,
             });
@@ -141,7 +166,7 @@ impl ShardHost {
         }
         .encode_head();
         let payload = Payload::new(std::iter::once(head).chain(rest));
-        self.raft().propose(leadership.term, payload).await?.await
+        self.raft().propose(term, payload).await?.await
     }
 
     /// Keeps an item's batches in memory; the last one answers for `held_bytes`.
@@ -197,24 +222,64 @@ impl ShardHost {
     }
 }
 
-/// Every partition that this node holds a replica of.
+/// Every partition that this node holds a replica of. While one moves between shards, several of them may carry it.
 #[derive(Default)]
 pub struct Partitions {
-    map: RwLock<HashMap<PartitionId, Arc<Partition>>>,
+    map: RwLock<HashMap<PartitionId, Replicas>>,
     changed: watch::Sender<u64>,
 }
 
+/// One for each shard that carries the partition here; the one that is served is the first.
+type Replicas = SmallVec<[Arc<Partition>; 1]>;
+
 impl Partitions {
+    /// The replica of the shard that serves the partition, or did so before it moved on.
     pub fn get(&self, id: PartitionId) -> Option<Arc<Partition>> {
-        self.map.read().get(&id).cloned()
+        let map = self.map.read();
+        let first = map.get(&id)?.first()?;
+        (first.stage() != Stage::Arriving).then(|| first.clone())
     }
 
+    /// The replica of a shard.
+    pub fn get_in(&self, shard: ShardId, id: PartitionId) -> Option<Arc<Partition>> {
+        let map = self.map.read();
+        let replicas = map.get(&id)?;
+        replicas.iter().find(|one| one.shard.id == shard).cloned()
+    }
+
+    /// All replicas of a partition here.
+    pub fn replicas(&self, id: PartitionId) -> Vec<Arc<Partition>> {
+        let map = self.map.read();
+        let replicas = map.get(&id).into_iter().flatten();
+        replicas.cloned().collect()
+    }
+
+    /// Whether nothing else here is served in this one's place.
+    pub fn is_served(&self, partition: &Arc<Partition>) -> bool {
+        let served = self.get(partition.id);
+        served.is_some_and(|served| Arc::ptr_eq(&served, partition))
+    }
+
+    /// Adds the replica of a shard, in the place of an earlier one of that shard.
     pub fn insert(&self, partition: Arc<Partition>) {
-        self.map.write().insert(partition.id, partition);
+        let mut map = self.map.write();
+        let replicas = map.entry(partition.id).or_default();
+        replicas.retain(|one| one.shard.id != partition.shard.id);
+        replicas.push(partition);
+        // Leader epochs rise from shard to shard.
+        replicas
+            .sort_by_key(|one| std::cmp::Reverse((one.stage() != Stage::Arriving, one.epoch_base)));
     }
 
-    pub fn remove(&self, id: PartitionId) -> Option<Arc<Partition>> {
-        self.map.write().remove(&id)
+    pub fn remove(&self, shard: ShardId, id: PartitionId) -> Option<Arc<Partition>> {
+        let mut map = self.map.write();
+        let replicas = map.get_mut(&id)?;
+        let at = replicas.iter().position(|one| one.shard.id == shard)?;
+        let removed = replicas.remove(at);
+        if replicas.is_empty() {
+            map.remove(&id);
+        }
+        Some(removed)
     }
 
     /// Ticks after partitions were attached or detached.
@@ -229,7 +294,8 @@ impl Partitions {
     /// In the order of their ids, so that what is made of them is the same on every run.
     pub fn of_shard(&self, shard: &ShardHost) -> Vec<Arc<Partition>> {
         let map = self.map.read();
-        let here = map.values().filter(|p| p.shard.id == shard.id);
+        let here = map.values().flatten();
+        let here = here.filter(|partition| partition.shard.id == shard.id);
         let mut here: Vec<_> = here.cloned().collect();
         drop(map);
         here.sort_unstable_by_key(|partition| partition.id);
@@ -257,6 +323,7 @@ pub async fn append(
         parts,
         frame_bytes,
         term: Some(term),
+        refusals: Arc::default(),
         reply,
     });
     let mut results = outcome

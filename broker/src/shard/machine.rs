@@ -12,11 +12,14 @@ use weir_log::{BatchHeader, BlockReader, Extent, Misfit, PartitionLog, Pos, Read
 use weir_raft::{Committed, Index, Outcome, StateMachine};
 
 use super::arrivals::{Arrivals, Arrived};
-use super::entry::{AppendItem, AttachItem, Body, Entry, HEADER_LEN, PartitionId, Role, TrimItem};
+use super::entry::{
+    AppendItem, ArriveItem, AttachItem, Body, Entry, HEADER_LEN, OpenItem, PartitionId, Role,
+    TrimItem,
+};
 use super::host::{Partitions, ShardHost};
 use super::snapshot::{self, RestoredPartition};
 use crate::meta::MetaFold;
-use crate::partition::Partition;
+use crate::partition::{Partition, Stage};
 
 /// State folded from a partition's records as they are applied, on every replica.
 pub trait Fold: Send + Sync {
@@ -44,6 +47,9 @@ impl Folds {
         }
     }
 }
+
+/// The `epoch_base` of what arrives: no batch gets an epoch of it.
+const ARRIVING: i32 = -1;
 
 /// Bytes that are read at a time where a partition is folded again.
 const FOLD_AGAIN_BYTES: usize = 1 << 20;
@@ -83,7 +89,14 @@ impl Machine {
         }
     }
 
-    fn append(&mut self, committed: &Committed, items: &[AppendItem], head_len: usize) -> Outcome {
+    /// Appends what was proposed to partitions that are open, or what is carried to those that arrive.
+    fn append(
+        &mut self,
+        committed: &Committed,
+        items: &[AppendItem],
+        head_len: usize,
+        stage: Stage,
+    ) -> Outcome {
         let mut start = head_len;
         let mut rejected = Vec::new();
         // Memory that batches from here back to the last one that was kept share with it.
@@ -119,7 +132,7 @@ impl Machine {
                 None if index + 1 == items.len() => committed.payload.len(),
                 None => 0,
             };
-            if let Err(reason) = self.append_item(item, bytes, pos, &mut held_bytes) {
+            if let Err(reason) = self.append_item(item, stage, bytes, pos, &mut held_bytes) {
                 tracing::debug!(
                     shard = self.shard.id.0,
                     index = committed.index,
@@ -129,25 +142,24 @@ impl Machine {
                 rejected.push(u32::try_from(index).expect("items fit a u32"));
             }
         }
-        if rejected.is_empty() {
-            Outcome::Applied
-        } else {
-            Outcome::Partly(rejected.into())
-        }
+        outcome(rejected)
     }
 
     /// Appends one partition's batches to its log; all or none. What they hold in memory goes into the tail's account.
     fn append_item(
         &mut self,
         item: &AppendItem,
+        stage: Stage,
         bytes: Bytes,
         pos: Pos,
         held_bytes: &mut usize,
     ) -> Result<(), String> {
         let partition = self
-            .partitions
-            .get(item.partition)
+            .find(item.partition)
             .ok_or("the partition is not attached")?;
+        if partition.stage() != stage {
+            return Err(format!("the partition is {:?}", partition.stage()));
+        }
         let mut headers = SmallVec::<[BatchHeader; 1]>::new();
         let mut batches = SmallVec::<[Bytes; 1]>::new();
         for batch in weir_log::batches(&bytes) {
@@ -157,7 +169,10 @@ impl Machine {
         }
         let extent = Extent::of(&headers, pos).ok_or("the item has no batches")?;
         let appended = partition.change(|log| {
-            log.append(&headers, &extent, self.time_ms)?;
+            match stage {
+                Stage::Arriving => log.carry(&headers, &extent)?,
+                Stage::Open | Stage::Sealed => log.append(&headers, &extent, self.time_ms)?,
+            }
             // While the log is held, so that no reader finds a batch in neither.
             let held_bytes = std::mem::take(held_bytes);
             self.shard
@@ -170,20 +185,33 @@ impl Machine {
         Ok(())
     }
 
-    fn fold(&self, partition: &Partition, headers: &[BatchHeader], batches: &[Bytes]) {
+    /// This shard's replica of a partition.
+    fn find(&self, id: PartitionId) -> Option<Arc<Partition>> {
+        self.partitions.get_in(self.shard.id, id)
+    }
+
+    fn fold(&self, partition: &Arc<Partition>, headers: &[BatchHeader], batches: &[Bytes]) {
         let Some(fold) = self.folds.of(partition.role) else {
             return;
         };
+        // Of what arrives all is folded in the end, and what moved on is folded elsewhere.
+        if !self.partitions.is_served(partition) {
+            return;
+        }
         for (header, batch) in headers.iter().zip(batches) {
             fold.apply(partition.id, header, batch, self.time_ms);
         }
     }
 
-    /// Folds all records of a partition whose log was restored. Blocks.
-    fn fold_again(&self, partition: &Partition) -> Result<(), String> {
+    /// Folds all records of a partition whose log was restored, where it is the one that is served. Blocks.
+    fn fold_again(&self, partition: &Arc<Partition>) -> Result<(), String> {
         let Some(fold) = self.folds.of(partition.role) else {
             return Ok(());
         };
+        if !self.partitions.is_served(partition) {
+            return Ok(());
+        }
+        fold.detach(partition.id);
         let upper = partition.high_watermark();
         let mut from = partition.log_start_offset();
         while from < upper {
@@ -207,7 +235,7 @@ impl Machine {
 
     fn attach(&mut self, items: Vec<AttachItem>) {
         for item in items {
-            if self.partitions.get(item.partition).is_none() {
+            if self.find(item.partition).is_none() {
                 let log = PartitionLog::new();
                 let (id, base) = (item.partition, item.epoch_base);
                 let partition = Partition::new(id, base, item.role, self.shard.clone(), log);
@@ -219,11 +247,17 @@ impl Machine {
 
     fn detach(&mut self, ids: Vec<PartitionId>) {
         for id in ids {
-            let Some(partition) = self.partitions.remove(id) else {
+            let Some(partition) = self.find(id) else {
                 continue;
             };
-            partition.was_detached();
-            if let Some(fold) = self.folds.of(partition.role) {
+            if partition.stage() == Stage::Open {
+                partition.was_detached();
+            }
+            let was_served = self.partitions.is_served(&partition);
+            self.partitions.remove(self.shard.id, id);
+            if let Some(fold) = self.folds.of(partition.role)
+                && was_served
+            {
                 fold.detach(id);
             }
             self.shard.forget_tail(&partition);
@@ -235,18 +269,15 @@ impl Machine {
     fn trim(&mut self, items: Vec<TrimItem>) -> Outcome {
         let mut rejected = Vec::new();
         for (index, item) in items.into_iter().enumerate() {
-            let Some(partition) = self.partitions.get(item.partition) else {
+            let partition = self.find(item.partition);
+            let Some(partition) = partition.filter(|found| found.stage() == Stage::Open) else {
                 rejected.push(u32::try_from(index).expect("items fit a u32"));
                 continue;
             };
             partition.change(|log| log.trim(item.start));
             self.touched.push(partition);
         }
-        if rejected.is_empty() {
-            Outcome::Applied
-        } else {
-            Outcome::Partly(rejected.into())
-        }
+        outcome(rejected)
     }
 
     /// Makes the partitions those of a snapshot that was made here.
@@ -256,8 +287,9 @@ impl Machine {
         for item in stored {
             let (id, base) = (item.id, item.epoch_base);
             let partition = Partition::new(id, base, item.role, self.shard.clone(), item.log);
+            let partition = Arc::new(partition.in_stage(item.stage).of_stay(item.stay));
+            self.partitions.insert(partition.clone());
             self.fold_again(&partition)?;
-            self.partitions.insert(Arc::new(partition));
         }
         Ok(())
     }
@@ -273,10 +305,9 @@ impl Machine {
         let gone = here.iter().map(|partition| partition.id);
         let gone = gone.filter(|id| theirs.iter().all(|item| item.id != *id));
         self.detach(gone.collect());
-        self.attach(theirs.iter().map(RestoredPartition::attached).collect());
         for item in theirs {
             let id = item.id;
-            let partition = self.partitions.get(id).expect("just attached");
+            let partition = self.taken_over(&item);
             let brought = arrived.partitions.remove(&id).unwrap_or_default();
             let adopted = partition.change(|log| {
                 *log = PartitionLog::new();
@@ -290,13 +321,98 @@ impl Machine {
             if brought.whole {
                 partition.was_replaced();
             }
-            if let Some(fold) = self.folds.of(partition.role) {
-                fold.detach(id);
-            }
             self.fold_again(&partition)?;
             self.touched.push(partition);
         }
         Ok(())
+    }
+
+    /// The partition that becomes one of a peer's snapshot.
+    fn taken_over(&mut self, item: &RestoredPartition) -> Arc<Partition> {
+        let here = self.find(item.id);
+        let is_it =
+            |here: &Arc<Partition>| (here.epoch_base, here.stay) == (item.epoch_base, item.stay);
+        if let Some(here) = here.clone().filter(is_it) {
+            here.enter(item.stage);
+            // The stage says which one is served.
+            self.partitions.insert(here.clone());
+            return here;
+        }
+        self.detach(vec![item.id]);
+        let (id, base) = (item.id, item.epoch_base);
+        let log = PartitionLog::new();
+        let new = Partition::new(id, base, item.role, self.shard.clone(), log);
+        let new = Arc::new(new.in_stage(item.stage).of_stay(item.stay));
+        if let Some(here) = here.filter(|here| here.stay == item.stay) {
+            new.goes_on_from(&here);
+        }
+        self.partitions.insert(new.clone());
+        new
+    }
+
+    /// Partitions of other shards begin to arrive here, with the entry that has the index `stay`.
+    fn arrive(&mut self, items: Vec<ArriveItem>, stay: Index) -> Outcome {
+        let mut rejected = Vec::new();
+        for (index, item) in items.into_iter().enumerate() {
+            if self.find(item.partition).is_some() {
+                rejected.push(u32::try_from(index).expect("items fit a u32"));
+                continue;
+            }
+            let log = PartitionLog::starting_at(item.start);
+            let shard = self.shard.clone();
+            let partition = Partition::new(item.partition, ARRIVING, item.role, shard, log);
+            let partition = partition.in_stage(Stage::Arriving).of_stay(stay);
+            self.partitions.insert(Arc::new(partition));
+        }
+        self.membership_changed = true;
+        outcome(rejected)
+    }
+
+    /// Partitions come to their end here. Says it of those that already have as well.
+    fn seal(&mut self, ids: Vec<PartitionId>) -> Outcome {
+        let mut rejected = Vec::new();
+        for (index, id) in ids.into_iter().enumerate() {
+            let partition = self.find(id);
+            match partition.filter(|found| found.stage() != Stage::Arriving) {
+                Some(partition) => {
+                    partition.enter(Stage::Sealed);
+                    self.touched.push(partition);
+                }
+                None => rejected.push(u32::try_from(index).expect("items fit a u32")),
+            }
+        }
+        self.membership_changed = true;
+        outcome(rejected)
+    }
+
+    /// A partition of which everything has come is served here from now on.
+    fn open(&mut self, item: &OpenItem, mut theirs: &[u8]) -> Outcome {
+        let here = self.find(item.partition);
+        let Some(here) = here.filter(|here| here.stage() == Stage::Arriving) else {
+            return Outcome::Rejected("the partition does not arrive here".into());
+        };
+        let theirs = match weir_log::format::decode(&mut theirs) {
+            Ok(theirs) => theirs,
+            Err(error) => return Outcome::Rejected(error.to_string().into()),
+        };
+        let mut log = here.log.read().clone();
+        if !log.take_over(&theirs) {
+            return Outcome::Rejected("the partition has not arrived as a whole".into());
+        }
+        let (id, base) = (item.partition, item.epoch_base);
+        let open = Partition::new(id, base, here.role, self.shard.clone(), log);
+        let open = Arc::new(open.of_stay(here.stay));
+        open.goes_on_from(&here);
+        self.shard.forget_tail(&here);
+        let before = self.partitions.get(id);
+        self.partitions.insert(open.clone());
+        self.fold_again(&open)
+            .expect("what was applied here can be read here");
+        // Who waits for the one that was served finds that it is not any more.
+        self.touched.extend(before);
+        self.touched.push(open);
+        self.membership_changed = true;
+        Outcome::Applied
     }
 
     fn command(&mut self, committed: &Committed) -> Outcome {
@@ -308,6 +424,14 @@ impl Machine {
             Ok(()) => Outcome::Applied,
             Err(reason) => Outcome::Rejected(reason.into()),
         }
+    }
+}
+
+/// Of an entry some items of which were rejected.
+fn outcome(rejected: Vec<u32>) -> Outcome {
+    match rejected.is_empty() {
+        true => Outcome::Applied,
+        false => Outcome::Partly(rejected.into()),
     }
 }
 
@@ -328,7 +452,14 @@ impl StateMachine for Machine {
         self.shard.saw_time(self.time_ms);
         let head_len = entry.head_len();
         match entry.body {
-            Body::Append(items) => self.append(committed, &items, head_len),
+            Body::Append(items) => self.append(committed, &items, head_len, Stage::Open),
+            Body::Carry(items) => self.append(committed, &items, head_len, Stage::Arriving),
+            Body::Arrive(items) => self.arrive(items, committed.index),
+            Body::Seal(ids) => self.seal(ids),
+            Body::Open(item) => {
+                let theirs = committed.payload.slice(head_len..committed.payload.len());
+                self.open(&item, &theirs)
+            }
             Body::Trim(items) => self.trim(items),
             Body::Metadata => self.command(committed),
             Body::Attach(items) => {

@@ -9,4 +9,5 @@ pub mod machine;
 mod pending;
 pub mod proposer;
 pub mod reconcile;
+pub mod refusals;
 pub(crate) mod snapshot;

@@ -18,7 +18,8 @@ use weir_raft::{Leadership, Outcome, Payload, Piece, Proposal, ProposeError, Tai
 use super::entry::{AppendItem, Body, Entry};
 use super::host::ShardHost;
 use super::pending::{Pending, Staged};
-use crate::partition::Partition;
+use super::refusals::{Numbered, Refusals};
+use crate::partition::{Partition, Stage};
 use crate::planted::{self, Bug};
 
 /// An entry is closed once it holds this many bytes of batches.
@@ -31,11 +32,14 @@ const IN_FLIGHT_BYTES: usize = 16 << 20;
 
 /// A produce request's batches for this shard.
 pub struct Submit {
+    /// Without any, it is answered when all that came before has its outcome.
     pub parts: Vec<Part>,
     /// Bytes of the request frame that the batches keep in memory.
     pub frame_bytes: usize,
     /// Append in this term or not at all, for what was decided by state of that term.
     pub term: Option<u64>,
+    /// Of the connection that it came on.
+    pub refusals: Arc<Refusals>,
     pub reply: oneshot::Sender<Vec<PartResult>>,
 }
 
@@ -51,12 +55,37 @@ pub struct Part {
     pub ack: Ack,
 }
 
+impl Part {
+    /// Whether it follows a batch that was refused and has not come again.
+    fn follows(&self, refusals: &Refusals) -> bool {
+        let header = &self.batch.header;
+        let stored = || {
+            let log = self.partition.log.read();
+            log.producers().overlay(header.producer_id)
+        };
+        self.numbered()
+            .is_some_and(|batch| refusals.precede(&batch, stored))
+    }
+
+    /// Notes that it is going to be refused.
+    pub fn note_in(&self, refusals: &Refusals) {
+        if let Some(batch) = self.numbered() {
+            refusals.note(batch);
+        }
+    }
+
+    fn numbered(&self) -> Option<Numbered> {
+        Numbered::of(self.partition.id, &self.batch.header)
+    }
+}
+
 /// What an answer waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ack {
     /// Durable on a majority, and applied.
     Committed,
-    /// In the write-ahead log of this node, not synced (`write.caching`).
+    /// In the write-ahead log of this node, not synced (`write.caching`), where no other node votes. Where others do, one
+    /// of them may lead next, so this is the same as `Committed`.
     Written,
 }
 
@@ -69,7 +98,7 @@ pub struct Appended {
     pub log_append_time_ms: i64,
 }
 
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
     #[error("this node does not lead the partition's shard; refresh metadata and retry")]
     NotLeader,
@@ -79,6 +108,16 @@ pub enum AppendError {
     Detached,
     #[error(transparent)]
     Producer(#[from] weir_log::ProducerError),
+}
+
+impl AppendError {
+    /// Whether an idempotent producer sends the batch again as it is.
+    fn comes_again(&self) -> bool {
+        match self {
+            AppendError::NotLeader | AppendError::Unknown => true,
+            AppendError::Detached | AppendError::Producer(_) => false,
+        }
+    }
 }
 
 /// Runs until the queue is closed.
@@ -133,9 +172,16 @@ struct Proposer {
 }
 
 struct Request {
-    results: Vec<Option<PartResult>>,
+    slots: Vec<Slot>,
     missing: usize,
+    refusals: Arc<Refusals>,
     reply: oneshot::Sender<Vec<PartResult>>,
+}
+
+/// A part of a request, and its outcome once there is one.
+struct Slot {
+    batch: Option<Numbered>,
+    result: Option<PartResult>,
 }
 
 /// One part of a request that waits for an entry: its own append, or a duplicate of a pending one.
@@ -158,6 +204,8 @@ struct Flying {
     entry: u64,
     bytes: usize,
     items: Vec<Item>,
+    /// Who waits for no batch of its own, but for all up to here.
+    also: Vec<oneshot::Sender<Vec<PartResult>>>,
 }
 
 impl Flying {
@@ -171,6 +219,7 @@ impl Flying {
 #[derive(Default)]
 struct Draft {
     items: Vec<Item>,
+    also: Vec<oneshot::Sender<Vec<PartResult>>>,
     append: Vec<AppendItem>,
     batches: Vec<Piece>,
     bytes: usize,
@@ -249,18 +298,27 @@ impl Proposer {
     }
 
     fn stage(&mut self, submit: Submit, draft: &mut Draft, open: bool) {
+        if submit.parts.is_empty() {
+            self.wait_for_all(submit.reply, draft);
+            return;
+        }
         let number = self.next_request;
         self.next_request += 1;
-        let parts = submit.parts.len();
+        let slot = |part: &Part| Slot {
+            batch: part.numbered(),
+            result: None,
+        };
+        let refusals = submit.refusals;
         self.requests.push_back(Some(Request {
-            results: (0..parts).map(|_| None).collect(),
-            missing: parts,
+            slots: submit.parts.iter().map(slot).collect(),
+            missing: submit.parts.len(),
+            refusals: refusals.clone(),
             reply: submit.reply,
         }));
         let open = open && submit.term.is_none_or(|term| term == self.term);
         let staged_before = draft.items.len();
         for (index, part) in submit.parts.into_iter().enumerate() {
-            if !open {
+            if !open || part.partition.stage() != Stage::Open || part.follows(&refusals) {
                 self.answer(number, index, Err(AppendError::NotLeader));
                 continue;
             }
@@ -315,11 +373,24 @@ impl Proposer {
         }
     }
 
+    /// Answers when all that was staged has its outcome.
+    fn wait_for_all(&mut self, reply: oneshot::Sender<Vec<PartResult>>, draft: &mut Draft) {
+        if !draft.items.is_empty() {
+            draft.also.push(reply);
+        } else if let Some(last) = self.flying.back_mut() {
+            last.also.push(reply);
+        } else {
+            // Nobody may wait any more.
+            let _ = reply.send(Vec::new());
+        }
+    }
+
     async fn propose(&mut self, draft: Draft) {
         let entry = self.next_entry;
         self.next_entry += 1;
         let Draft {
             items,
+            also,
             append,
             mut batches,
             held_bytes: bytes,
@@ -333,7 +404,8 @@ impl Proposer {
         batches.insert(0, head.into());
         self.in_flight_bytes += bytes;
         let mut payload = Payload::new(batches);
-        if items.iter().any(|item| item.ack == Ack::Written) {
+        let alone = || planted::has(Bug::AckBeforeCommit) || self.shard.raft().has_one_voter();
+        if items.iter().any(|item| item.ack == Ack::Written) && alone() {
             let written = self.written.clone();
             payload = payload.on_written(Arc::new(move || {
                 // Nobody listens once the node stops.
@@ -344,6 +416,7 @@ impl Proposer {
             entry,
             bytes,
             items,
+            also,
         });
         let timer = self.commit_seconds.start_timer();
         let proposal: Result<Proposal, ProposeError> =
@@ -397,7 +470,7 @@ impl Proposer {
                     Ok(item.waiting.appended)
                 }
                 Ok(_) if item.partition.is_detached() => Err(AppendError::Detached),
-                // It was to follow an entry that was not appended, as where the leader has changed.
+                // It moves to another shard, or was to follow an entry that was not appended, as where the leader has changed.
                 Ok(_) => Err(AppendError::NotLeader),
                 Err(ProposeError::NotLeader { .. }) => Err(AppendError::NotLeader),
                 Err(_) => Err(AppendError::Unknown),
@@ -417,6 +490,9 @@ impl Proposer {
                 self.answer(item.waiting.request, item.waiting.part, result);
             }
         }
+        for reply in done.also {
+            let _ = reply.send(Vec::new());
+        }
         self.draining |= surprise;
         if self.in_flight.is_empty() && self.draining {
             if !planted::has(Bug::PendingKept) {
@@ -430,14 +506,20 @@ impl Proposer {
         let first = self.next_request - self.requests.len() as u64;
         let slot = &mut self.requests[(number - first) as usize];
         let request = slot.as_mut().expect("a request is answered once");
-        request.results[part] = Some(result);
+        let of_part = &mut request.slots[part];
+        if let (Some(batch), Err(error)) = (of_part.batch, &result)
+            && error.comes_again()
+        {
+            request.refusals.note(batch);
+        }
+        of_part.result = Some(result);
         request.missing -= 1;
         if request.missing == 0 {
             let request = slot.take().expect("just used");
             let results = request
-                .results
+                .slots
                 .into_iter()
-                .map(|r| r.expect("none is missing"))
+                .map(|slot| slot.result.expect("none is missing"))
                 .collect();
             // The connection may be gone; the append stands.
             let _ = request.reply.send(results);
@@ -491,3 +573,6 @@ impl Draft {
         last.held_bytes = frame_bytes;
     }
 }
+
+#[cfg(test)]
+mod tests;

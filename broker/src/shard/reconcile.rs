@@ -5,7 +5,11 @@
 //! it runs on the data thread.
 //!
 //! It may know less of the metadata than the leader before it, who attached a topic that is not heard of here yet. To
-//! detach that would delete its records, so before anything is detached the metadata is caught up with.
+//! detach that would delete its records, and to attach a partition that has moved to another shard meanwhile would begin
+//! a second log of it. So before anything is attached or detached the metadata is caught up with, and what is decided then
+//! has its effect in the same term or not at all.
+//!
+//! A partition on its way here is attached by who brings it (`cluster::moves`); here it only stays.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -61,7 +65,13 @@ pub async fn run(
         term = now.term;
         let mut again = false;
         if now.open {
-            known = match reconcile(&shard, &partitions, &meta, known, &catch_up).await {
+            let carried = Carried {
+                shard: &shard,
+                partitions: &partitions,
+                meta: &meta,
+                term,
+            };
+            known = match carried.reconcile(known, &catch_up).await {
                 Ok(known) => Some(known),
                 Err(error) => {
                     // Not the leader any more, or not known: the next change of leadership starts again.
@@ -83,56 +93,59 @@ pub async fn run(
     }
 }
 
-async fn reconcile(
-    shard: &ShardHost,
-    partitions: &Partitions,
-    meta: &Meta,
-    known: Option<Known>,
-    catch_up: &CatchUp,
-) -> Result<Known, Stopped> {
-    let (topics, Difference { missing, gone }) = compare(shard, partitions, meta, known.as_ref());
-    attach(shard, &missing).await?;
-    if gone.is_empty() {
-        return Ok(topics);
-    }
-    catch_up().await?;
-    let (topics, Difference { missing, gone }) = compare(shard, partitions, meta, known.as_ref());
-    attach(shard, &missing).await?;
-    for ids in gone.chunks(ITEMS) {
-        shard.change(Body::Detach(ids.to_vec()), None).await?;
-    }
-    Ok(topics)
+/// What a shard carries, as its leader of a term sees it.
+struct Carried<'a> {
+    shard: &'a ShardHost,
+    partitions: &'a Partitions,
+    meta: &'a Meta,
+    term: u64,
 }
 
-async fn attach(shard: &ShardHost, missing: &[AttachItem]) -> Result<(), ProposeError> {
-    for items in missing.chunks(ITEMS) {
-        shard.change(Body::Attach(items.to_vec()), None).await?;
-    }
-    Ok(())
-}
-
-/// What the metadata names now, and what the shard lacks of it and has beyond it.
-fn compare(
-    shard: &ShardHost,
-    partitions: &Partitions,
-    meta: &Meta,
-    known: Option<&Known>,
-) -> (Known, Difference) {
-    let topics: Known = {
-        let state = meta.read();
-        let topics = state.topics().iter();
-        topics.map(|topic| (topic.id, topic.clone())).collect()
-    };
-    let carries = |id: &PartitionId| partitions.get(*id).is_some();
-    let difference = match known {
-        None => {
-            let attached = partitions.of_shard(shard);
-            let attached = attached.iter().map(|partition| partition.id);
-            all(shard.id.0, &topics, attached.collect())
+impl Carried<'_> {
+    async fn reconcile(&self, known: Option<Known>, catch_up: &CatchUp) -> Result<Known, Stopped> {
+        let (topics, difference) = self.compare(known.as_ref());
+        if difference == Difference::default() {
+            return Ok(topics);
         }
-        Some(known) => changed(shard.id.0, known, &topics, carries),
-    };
-    (topics, difference)
+        catch_up().await?;
+        loop {
+            let (topics, Difference { missing, mut gone }) = self.compare(known.as_ref());
+            if gone.is_empty() {
+                for items in missing.chunks(ITEMS) {
+                    self.change(Body::Attach(items.to_vec())).await?;
+                }
+                return Ok(topics);
+            }
+            // At once, while nothing comes back that is gone; the rest is compared again.
+            gone.truncate(ITEMS);
+            self.change(Body::Detach(gone)).await?;
+        }
+    }
+
+    async fn change(&self, body: Body) -> Result<(), ProposeError> {
+        self.shard.change_in(self.term, body, None).await?;
+        Ok(())
+    }
+
+    /// What the metadata names now, and what the shard lacks of it and has beyond it.
+    fn compare(&self, known: Option<&Known>) -> (Known, Difference) {
+        let topics: Known = {
+            let state = self.meta.read();
+            let topics = state.topics().iter();
+            topics.map(|topic| (topic.id, topic.clone())).collect()
+        };
+        let id = self.shard.id;
+        let carries = |partition: &PartitionId| self.partitions.get_in(id, *partition).is_some();
+        let difference = match known {
+            None => {
+                let attached = self.partitions.of_shard(self.shard);
+                let attached = attached.iter().map(|partition| partition.id);
+                all(id.0, &topics, attached.collect())
+            }
+            Some(known) => changed(id.0, known, &topics, carries),
+        };
+        (topics, difference)
+    }
 }
 
 /// What is to be attached and detached.
@@ -148,6 +161,9 @@ fn all(shard: u64, topics: &Known, mut attached: HashSet<PartitionId>) -> Differ
     // What is left in the set afterwards is not wanted.
     let missing = wanted.filter(|item| !attached.remove(&item.partition));
     let missing = missing.collect();
+    for id in topics.values().flat_map(|topic| comes(shard, topic)) {
+        attached.remove(&id);
+    }
     let mut gone: Vec<PartitionId> = attached.into_iter().collect();
     gone.sort_unstable();
     Difference { missing, gone }
@@ -173,9 +189,11 @@ fn changed(
                 difference.missing.push(item);
             }
         }
+        still_wanted.extend(comes(shard, topic));
     }
     for topic in before.values().filter(|topic| !is_same(topic, now)) {
         let was_wanted = wanted(shard, topic).map(|item| item.partition);
+        let was_wanted = was_wanted.chain(comes(shard, topic));
         difference
             .gone
             .extend(was_wanted.filter(|id| !still_wanted.contains(id) && carries(id)));
@@ -198,7 +216,17 @@ fn wanted(shard: u64, topic: &Topic) -> impl Iterator<Item = AttachItem> {
     })
 }
 
-fn role(topic: &str) -> Role {
+/// The partitions of a topic that are on their way to the shard.
+fn comes(shard: u64, topic: &Topic) -> impl Iterator<Item = PartitionId> {
+    let moves = topic.moves.iter().filter(move |(_, to)| to.to == shard);
+    moves.map(|(index, _)| PartitionId {
+        topic: topic.id,
+        index: *index,
+    })
+}
+
+/// What is folded from a topic's records.
+pub fn role(topic: &str) -> Role {
     match topic {
         names::CONSUMER_OFFSETS => Role::Offsets,
         names::SCHEMAS => Role::Schemas,
@@ -209,7 +237,7 @@ fn role(topic: &str) -> Role {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::meta::topics::PartitionPlace;
+    use crate::meta::topics::{Move, PartitionPlace};
 
     /// A topic whose partitions lie in these shards.
     fn topic(number: u128, shards: &[u64]) -> Arc<Topic> {
@@ -225,6 +253,7 @@ mod tests {
             created_at_ms: 0,
             table: None,
             partitioners: None,
+            moves: BTreeMap::new(),
         })
     }
 
@@ -277,5 +306,19 @@ mod tests {
         let (before, now) = (topic(1, &[1, 1]), topic(1, &[1, 2]));
         let found = changed(1, &known(&[&before]), &known(&[&now]), |_| true);
         assert_eq!((missing(&found), found.gone), (vec![], vec![id(1, 1)]));
+    }
+
+    #[test]
+    fn a_partition_on_its_way_here_stays_until_that_is_given_up() {
+        let before = topic(1, &[1]);
+        let mut moving = Topic::clone(&before);
+        moving.moves.insert(0, Move::to(2));
+        let moving = Arc::new(moving);
+        let found = changed(2, &known(&[&before]), &known(&[&moving]), |_| false);
+        assert_eq!(found, Difference::default());
+        let found = all(2, &known(&[&moving]), HashSet::from([id(1, 0)]));
+        assert_eq!(found, Difference::default());
+        let found = changed(2, &known(&[&moving]), &known(&[&before]), |_| true);
+        assert_eq!((missing(&found), found.gone), (vec![], vec![id(1, 0)]));
     }
 }

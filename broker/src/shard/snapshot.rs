@@ -2,10 +2,12 @@
 //!
 //! ```text
 //! offset  size  field
-//! 0       1     version      u8 = 1 (0 reserved)
+//! 0       1     version      u8 = 3 (0 reserved; 1 had no stages: all were open; 1 and 2 had no stays: all were the
+//!                            first)
 //! 1       8     time_ms      i64, little-endian like all integers here
 //! 9       4     count        u32, partitions that follow
-//! 13      n     partitions   topic_id 16 | index i32 | epoch_base i32 | role u8 | log (`weir_log::format`)
+//! 13      n     partitions   topic_id 16 | index i32 | epoch_base i32 | role u8 | stage u8: 0 open, 1 sealed, 2 arriving
+//!                            | stay u64 | log (`weir_log::format`)
 //! 13+n    m     metadata     the metadata shard's state, up to the end; else empty
 //! ```
 
@@ -14,12 +16,17 @@ use std::sync::Arc;
 use bytes::{Buf, BufMut};
 use uuid::Uuid;
 use weir_log::PartitionLog;
+use weir_raft::Index;
 
-use super::entry::{AttachItem, PartitionId, Role};
+use super::entry::{PartitionId, Role};
 use crate::meta::MetaFold;
-use crate::partition::Partition;
+use crate::partition::{Partition, Stage};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 3;
+/// Without stages.
+const FIRST_VERSION: u8 = 1;
+/// Without stays.
+const SECOND_VERSION: u8 = 2;
 const HEADER_LEN: usize = 13;
 const PARTITION_HEADER_LEN: usize = 25;
 
@@ -33,18 +40,9 @@ pub struct RestoredPartition {
     pub id: PartitionId,
     pub epoch_base: i32,
     pub role: Role,
+    pub stage: Stage,
+    pub stay: Index,
     pub log: PartitionLog,
-}
-
-impl RestoredPartition {
-    /// As an entry attaches it.
-    pub fn attached(&self) -> AttachItem {
-        AttachItem {
-            partition: self.id,
-            epoch_base: self.epoch_base,
-            role: self.role,
-        }
-    }
 }
 
 pub fn encode(time_ms: i64, partitions: &[Arc<Partition>], metadata: Option<&MetaFold>) -> Vec<u8> {
@@ -57,6 +55,8 @@ pub fn encode(time_ms: i64, partitions: &[Arc<Partition>], metadata: Option<&Met
         out.put_i32_le(partition.id.index);
         out.put_i32_le(partition.epoch_base);
         out.put_u8(partition.role as u8);
+        out.put_u8(partition.stage() as u8);
+        out.put_u64_le(partition.stay);
         weir_log::format::encode(&partition.log.read(), &mut out);
     }
     if let Some(metadata) = metadata {
@@ -73,14 +73,14 @@ pub fn decode(mut bytes: &[u8]) -> Result<Restored, String> {
         ));
     }
     let version = bytes.get_u8();
-    if version != VERSION {
+    if ![FIRST_VERSION, SECOND_VERSION, VERSION].contains(&version) {
         return Err(format!("unknown shard snapshot version {version}"));
     }
     let time_ms = bytes.get_i64_le();
     let count = bytes.get_u32_le();
     let mut partitions = Vec::new();
     for _ in 0..count {
-        partitions.push(decode_partition(&mut bytes)?);
+        partitions.push(decode_partition(&mut bytes, version)?);
     }
     Ok(Restored {
         time_ms,
@@ -89,8 +89,11 @@ pub fn decode(mut bytes: &[u8]) -> Result<Restored, String> {
     })
 }
 
-fn decode_partition(bytes: &mut &[u8]) -> Result<RestoredPartition, String> {
-    if bytes.len() < PARTITION_HEADER_LEN {
+fn decode_partition(bytes: &mut &[u8], version: u8) -> Result<RestoredPartition, String> {
+    let has_stage = version != FIRST_VERSION;
+    let has_stay = has_stage && version != SECOND_VERSION;
+    let more = usize::from(has_stage) + if has_stay { size_of::<Index>() } else { 0 };
+    if bytes.len() < PARTITION_HEADER_LEN + more {
         return Err("a shard snapshot ends within a partition".into());
     }
     let mut topic = [0; 16];
@@ -102,11 +105,16 @@ fn decode_partition(bytes: &mut &[u8]) -> Result<RestoredPartition, String> {
     let epoch_base = bytes.get_i32_le();
     let role = bytes.get_u8();
     let role = Role::from_number(role).ok_or_else(|| format!("unknown partition role {role}"))?;
+    let stage = if has_stage { bytes.get_u8() } else { 0 };
+    let stage = Stage::from_number(stage).ok_or_else(|| format!("unknown stage {stage}"))?;
+    let stay = if has_stay { bytes.get_u64_le() } else { 0 };
     let log = weir_log::format::decode(bytes).map_err(|error| error.to_string())?;
     Ok(RestoredPartition {
         id,
         epoch_base,
         role,
+        stage,
+        stay,
         log,
     })
 }

@@ -5,11 +5,12 @@ use weir_schema::enforce::{MAX_REFUSALS, ReasonCode, RecordRefusal, Refusal};
 use weir_schema::framing::Part;
 use weir_tables::{Candidates, RecordCheck};
 
-use super::hub::TableHere;
+use super::hub::{TableHere, TableHub};
 use crate::topic::MAX_DECOMPRESSED_BYTES;
 
 /// The rules of one table, as they are now.
 pub struct TableRules<'t> {
+    pub hub: &'t TableHub,
     pub here: &'t TableHere,
     pub candidates: Candidates,
     /// Records that the rows may be behind.
@@ -41,10 +42,8 @@ impl TableRules<'_> {
         records: &BatchRecords<'_>,
     ) -> Result<Admission, BatchError> {
         let table = &*self.here.table;
-        let behind = self
-            .here
-            .folder(bucket)
-            .behind(table.def().table_id, bucket);
+        let rows = self.hub.served_rows(table, bucket);
+        let behind = rows.map_or(0, |rows| rows.behind());
         if behind > self.max_lag {
             return Ok(Admission::Lag { records: behind });
         }

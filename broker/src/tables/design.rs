@@ -21,11 +21,17 @@ pub trait Subjects: Send + Sync + 'static {
     fn registered(&self, subject: &str) -> Option<RegisteredSchema>;
 }
 
+/// The logs of topics that become tables.
+pub trait Logs: Send + Sync + 'static {
+    /// The log of a partition; `None` where this node has none of it.
+    fn log(&self, topic: Uuid, partition: u32) -> Option<Arc<dyn FoldSource>>;
+}
+
 /// Designs tables by the registry's subjects and the partitions' logs.
 pub struct Designer {
     pub subjects: Arc<dyn Subjects>,
     pub schemas: Arc<dyn Schemas>,
-    pub source: Arc<dyn FoldSource>,
+    pub logs: Arc<dyn Logs>,
 }
 
 impl TableDesigner for Designer {
@@ -44,8 +50,7 @@ impl TableDesigner for Designer {
             design(topic, wish, |subject| self.subjects.registered(subject))
                 .map_err(|error| error.to_string())
         });
-        let (topic, schemas, source) =
-            (topic.to_owned(), self.schemas.clone(), self.source.clone());
+        let (topic, schemas, logs) = (topic.to_owned(), self.schemas.clone(), self.logs.clone());
         Box::pin(async move {
             let designed = designed?;
             let definition = serde_json::to_value(&designed).map_err(|error| error.to_string())?;
@@ -54,7 +59,7 @@ impl TableDesigner for Designer {
                 let def = TableDef::new(id, topic, partitions.unsigned_abs(), designed);
                 let table = Table::new(def, schemas).map_err(|error| error.to_string())?;
                 let adopted =
-                    tokio::task::spawn_blocking(move || adopt(&table, &*source, candidates)).await;
+                    tokio::task::spawn_blocking(move || adopt(&table, &*logs, candidates)).await;
                 candidates = adopted.map_err(|error| error.to_string())??;
             }
             Ok(TableDraft {
@@ -102,23 +107,22 @@ pub fn candidates(set: PartitionerSet) -> Option<Candidates> {
 
 /// Reads a topic's whole log: whether it is there from the first record on, whether every record fits, and
 /// which partitioners explain where they are.
-fn adopt(
-    table: &Table,
-    source: &dyn FoldSource,
-    mut candidates: Candidates,
-) -> Result<Candidates, String> {
+fn adopt(table: &Table, logs: &dyn Logs, mut candidates: Candidates) -> Result<Candidates, String> {
     let def = table.def();
     for partition in 0..def.partition_count {
-        let start = source.log_start(def.topic_id, partition).unwrap_or(0);
+        let Some(log) = logs.log(def.topic_id, partition) else {
+            continue;
+        };
+        let start = log.log_start();
         if start != 0 {
             return Err(format!(
                 "partition {partition} starts at offset {start}, and a table is the fold of its whole log"
             ));
         }
-        let end = source.high_watermark(def.topic_id, partition).unwrap_or(0);
+        let end = log.high_watermark();
         let mut from = 0;
         while from < end {
-            let read = source.read(def.topic_id, partition, from, READ_BYTES);
+            let read = log.read(from, READ_BYTES);
             let read =
                 read.map_err(|error| format!("partition {partition} at offset {from}: {error}"))?;
             let next = adopt_batches(table, partition, &read, &mut candidates)?;

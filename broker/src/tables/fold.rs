@@ -3,10 +3,10 @@
 //! The thread starts with the shard's first table and sleeps while nothing is committed. A reader takes the
 //! high watermark at its arrival and waits until the fold has reached it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -14,7 +14,6 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
-use uuid::Uuid;
 use weir_tables::{FoldError, StoreError, Table, TableId, Tables};
 
 mod sightings;
@@ -28,39 +27,26 @@ const READ_BYTES: usize = 1 << 20;
 /// How long a fold that failed is left alone.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// Where committed batches come from.
+/// A partition that committed batches come from.
 pub trait FoldSource: Send + Sync + 'static {
-    /// The first offset that is there; `None` while this node has no such partition.
-    fn log_start(&self, topic_id: Uuid, partition: u32) -> Option<i64>;
+    /// The first offset that is there.
+    fn log_start(&self) -> i64;
 
-    /// End of what is committed and stable, exclusive; `None` while this node has no such partition.
-    fn high_watermark(&self, topic_id: Uuid, partition: u32) -> Option<i64>;
+    /// End of what is committed and stable, exclusive.
+    fn high_watermark(&self) -> i64;
 
     /// Whether the partition's records were replaced, since this was last asked, by those of a replica that had
     /// compacted them further: rows may be there whose tombstones are not.
-    fn take_replaced(&self, _topic_id: Uuid, _partition: u32) -> bool {
+    fn take_replaced(&self) -> bool {
         false
     }
 
     /// The rows are again what the records come to, on disk, too.
-    fn folded_again(&self, _topic_id: Uuid, _partition: u32) {}
+    fn folded_again(&self) {}
 
-    /// Whole batches from the one that contains `from` on; at least one where there is one, and none from
-    /// the high watermark on. Blocks.
-    fn read(
-        &self,
-        topic_id: Uuid,
-        partition: u32,
-        from: i64,
-        max_bytes: usize,
-    ) -> io::Result<Vec<Bytes>>;
-}
-
-/// A reader waits for a bucket that is not folded here.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum WaitError {
-    #[error("partition {bucket} of table {table} is not folded on this node")]
-    NotHere { table: TableId, bucket: u32 },
+    /// Whole batches from the one that contains `from` on, or else from the first one; at least one where there is one,
+    /// and none from the high watermark on. Blocks.
+    fn read(&self, from: i64, max_bytes: usize) -> io::Result<Vec<Bytes>>;
 }
 
 /// Folds the tables of one shard.
@@ -71,10 +57,9 @@ pub struct Folder {
 
 struct Shared {
     tables: Arc<Tables>,
-    source: Arc<dyn FoldSource>,
     buckets: Mutex<BTreeMap<(TableId, u32), Arc<Bucket>>>,
-    /// Tables whose rows are to go.
-    dropped: Mutex<Vec<TableId>>,
+    /// Buckets whose rows are to go. Held while they do.
+    dropped: Mutex<BTreeSet<(TableId, u32)>>,
     /// Told when there may be something to fold.
     work: Arc<Notify>,
     stop: AtomicBool,
@@ -83,8 +68,13 @@ struct Shared {
 struct Bucket {
     table: Arc<Table>,
     bucket: u32,
+    /// Which stay of the partition in this shard its rows are of.
+    stay: u64,
+    source: Mutex<Arc<dyn FoldSource>>,
     /// The next offset to fold. Only grows, unless all is folded again.
     applied: AtomicI64,
+    /// How many times its rows have gone; counted before they do.
+    gone: Arc<AtomicU64>,
     /// Who waits for which applied offset.
     waiters: Mutex<Vec<(i64, oneshot::Sender<()>)>>,
     sightings: Mutex<Sightings>,
@@ -108,11 +98,56 @@ pub struct Lag {
     pub fault: Option<String>,
 }
 
+/// The rows of one bucket, for one reader.
+#[derive(Clone)]
+pub struct Rows {
+    tables: Arc<Tables>,
+    bucket: Arc<Bucket>,
+    gone: Gone,
+}
+
+/// Whether rows have gone since a reader came: then what it has read may lack some.
+#[derive(Clone, Debug, Default)]
+pub struct Gone {
+    times: Arc<AtomicU64>,
+    before: u64,
+}
+
+impl Gone {
+    pub fn has(&self) -> bool {
+        self.times.load(Ordering::SeqCst) != self.before
+    }
+}
+
+impl Rows {
+    pub fn tables(&self) -> &Arc<Tables> {
+        &self.tables
+    }
+
+    pub fn gone(&self) -> &Gone {
+        &self.gone
+    }
+
+    /// Records that are committed and not in the rows.
+    pub fn behind(&self) -> i64 {
+        self.bucket.behind()
+    }
+
+    /// Returns when every record below `offset` is in the rows, or they have gone.
+    pub async fn wait_applied(&self, offset: i64) {
+        while let Some(waiting) = self.bucket.wait_for(offset) {
+            // Who begins to wait after they went is not told.
+            if self.gone.has() || waiting.await.is_ok() {
+                return;
+            }
+        }
+    }
+}
+
 impl Folder {
-    pub fn new(tables: Arc<Tables>, source: Arc<dyn FoldSource>) -> Self {
+    pub fn new(tables: Arc<Tables>) -> Self {
         let shared = Shared {
             tables,
-            source,
             buckets: Mutex::default(),
             dropped: Mutex::default(),
             work: Arc::default(),
@@ -128,33 +163,53 @@ impl Folder {
         &self.shared.tables
     }
 
-    /// Begins, or goes on, to fold a partition. A table whose definition has changed is attached again.
-    pub fn attach(&self, table: Arc<Table>, bucket: u32) -> Result<(), StoreError> {
-        let id = table.def().table_id;
-        let applied = self.shared.tables.bucket_state(id, bucket)?.applied;
-        let attached = Bucket {
-            table,
-            bucket,
-            applied: AtomicI64::new(applied),
-            waiters: Mutex::default(),
-            sightings: Mutex::default(),
-            fault: Mutex::default(),
-            stale: AtomicBool::new(false),
-            again: AtomicBool::new(false),
-        };
-        self.shared
-            .buckets
-            .lock()
-            .insert((id, bucket), Arc::new(attached));
+    /// Begins, or goes on, to fold a partition, in the stay that it is here for; rows of an earlier one go.
+    pub fn attach(
+        &self,
+        table: Arc<Table>,
+        bucket: u32,
+        stay: u64,
+        source: Arc<dyn FoldSource>,
+    ) -> Result<(), StoreError> {
+        let key = (table.def().table_id, bucket);
+        // While it is held nothing goes.
+        let mut dropped = self.shared.dropped.lock();
+        let here = self.shared.buckets.lock().get(&key).cloned();
+        if let Some(here) = here.filter(|here| here.stay == stay) {
+            *here.source.lock() = source;
+        } else {
+            let stored = self.shared.tables.bucket_state(key.0, bucket)?;
+            let is_stale = dropped.remove(&key) || stored.stay != stay;
+            let attached = Bucket {
+                table,
+                bucket,
+                stay,
+                source: Mutex::new(source),
+                applied: AtomicI64::new(if is_stale { 0 } else { stored.applied }),
+                gone: Arc::default(),
+                waiters: Mutex::default(),
+                sightings: Mutex::default(),
+                fault: Mutex::default(),
+                stale: AtomicBool::new(is_stale),
+                again: AtomicBool::new(false),
+            };
+            let before = self.shared.buckets.lock().insert(key, Arc::new(attached));
+            before.inspect(|before| before.goes());
+        }
+        drop(dropped);
         self.start();
         self.shared.work.notify_one();
         Ok(())
     }
 
-    /// Ends the folding of a table and drops its rows, soon.
-    pub fn drop_table(&self, table: TableId) {
-        self.shared.buckets.lock().retain(|(id, _), _| *id != table);
-        self.shared.dropped.lock().push(table);
+    /// Ends the folding of a bucket and drops its rows, soon.
+    pub fn drop_bucket(&self, table: TableId, bucket: u32) {
+        let mut dropped = self.shared.dropped.lock();
+        let attached = self.shared.buckets.lock().remove(&(table, bucket));
+        attached.inspect(|attached| attached.goes());
+        dropped.insert((table, bucket));
+        drop(dropped);
+        self.start();
         self.shared.work.notify_one();
     }
 
@@ -163,52 +218,28 @@ impl Folder {
         &self.shared.work
     }
 
-    /// Returns when every record below `offset` is in the rows.
-    pub async fn wait_applied(
-        &self,
-        table: TableId,
-        bucket: u32,
-        offset: i64,
-    ) -> Result<(), WaitError> {
-        let not_here = WaitError::NotHere { table, bucket };
-        loop {
-            let found = self.shared.buckets.lock().get(&(table, bucket)).cloned();
-            let folded = found.ok_or_else(|| not_here.clone())?;
-            let Some(waiting) = folded.wait_for(offset) else {
-                return Ok(());
-            };
-            drop(folded);
-            // An error means that the bucket was attached again or went.
-            if waiting.await.is_ok() {
-                return Ok(());
-            }
-        }
-    }
-
-    /// The next offset to fold; `None` for a bucket that is not folded here.
-    pub fn applied(&self, table: TableId, bucket: u32) -> Option<i64> {
+    /// The rows of a bucket's stay; `None` where it is not folded here.
+    pub fn rows(&self, table: TableId, bucket: u32, stay: u64) -> Option<Rows> {
         let buckets = self.shared.buckets.lock();
-        Some(
-            buckets
-                .get(&(table, bucket))?
-                .applied
-                .load(Ordering::SeqCst),
-        )
-    }
-
-    /// Records of a bucket that are committed and not in its rows.
-    pub fn behind(&self, table: TableId, bucket: u32) -> i64 {
-        let found = self.shared.buckets.lock().get(&(table, bucket)).cloned();
-        found
-            .and_then(|bucket| self.shared.behind(&bucket))
-            .unwrap_or(0)
+        let bucket = buckets.get(&(table, bucket)).cloned();
+        let bucket = bucket.filter(|found| found.stay == stay)?;
+        // While it cannot be taken out: a fold that is under way may yet advance it after that.
+        let gone = Gone {
+            times: bucket.gone.clone(),
+            before: bucket.gone.load(Ordering::SeqCst),
+        };
+        Some(Rows {
+            tables: self.shared.tables.clone(),
+            bucket,
+            gone,
+        })
     }
 
     /// How far each bucket is behind, in order of table and partition.
     pub fn lags(&self) -> Vec<Lag> {
         let buckets: Vec<Arc<Bucket>> = self.shared.buckets.lock().values().cloned().collect();
         let lag = |bucket: Arc<Bucket>| {
-            let records = self.shared.behind(&bucket).unwrap_or(0);
+            let records = bucket.behind();
             let applied = bucket.applied.load(Ordering::SeqCst);
             let since = bucket.sightings.lock().since(applied);
             Lag {
@@ -273,6 +304,21 @@ impl Bucket {
         Some(receiver)
     }
 
+    /// Its rows are about to go: who reads them is told, and nobody waits for them any more.
+    fn goes(&self) {
+        // In this order: who comes between them waits.
+        self.applied.store(0, Ordering::SeqCst);
+        self.gone.fetch_add(1, Ordering::SeqCst);
+        self.waiters.lock().clear();
+    }
+
+    /// Records that are committed and not in the rows.
+    fn behind(&self) -> i64 {
+        let high_watermark = self.source.lock().high_watermark();
+        // After a restart the rows may be ahead of the log, and wait for it.
+        (high_watermark - self.applied.load(Ordering::SeqCst)).max(0)
+    }
+
     fn advance(&self, applied: i64) {
         self.applied.store(applied, Ordering::SeqCst);
         let mut waiters = self.waiters.lock();
@@ -286,7 +332,7 @@ impl Bucket {
 impl Shared {
     fn run(&self) {
         while !self.stop.load(Ordering::SeqCst) {
-            self.drop_tables();
+            self.drop_buckets();
             match self.fold_each() {
                 Turn::More => {}
                 Turn::CaughtUp => futures::executor::block_on(self.work.notified()),
@@ -309,29 +355,31 @@ impl Shared {
         turn
     }
 
-    fn drop_tables(&self) {
-        for table in std::mem::take(&mut *self.dropped.lock()) {
-            if let Err(error) = self.tables.drop_table(table) {
-                // The id is never used again, and what is left goes at the next start.
-                tracing::warn!(table = table.0, %error, "the rows of a dropped table are still there");
+    fn drop_buckets(&self) {
+        let mut dropped = self.dropped.lock();
+        while let Some((table, bucket)) = dropped.pop_first() {
+            if let Err(error) = self.tables.drop_bucket(table, bucket) {
+                // They are of a stay that is over, and what is left goes at the next start.
+                tracing::warn!(table = table.0, bucket, %error, "rows of a partition that has left are still there");
             }
         }
     }
 
     /// Folds one helping of a bucket.
     fn fold(&self, bucket: &Bucket) -> Result<Turn, Fault> {
-        let topic = bucket.table.def().topic_id;
-        if self.source.take_replaced(topic, bucket.bucket) {
+        let source = bucket.source.lock().clone();
+        if source.take_replaced() {
+            bucket.goes();
             bucket.stale.store(true, Ordering::SeqCst);
         }
         if bucket.stale.load(Ordering::SeqCst) {
             let table = bucket.table.def().table_id;
-            self.tables.drop_bucket(table, bucket.bucket)?;
-            bucket.applied.store(0, Ordering::SeqCst);
+            self.tables
+                .begin_bucket(table, bucket.bucket, bucket.stay)?;
             bucket.stale.store(false, Ordering::SeqCst);
             bucket.again.store(true, Ordering::SeqCst);
         }
-        let behind = self.behind(bucket).unwrap_or(0);
+        let behind = bucket.behind();
         let from = bucket.applied.load(Ordering::SeqCst);
         let mut sightings = bucket.sightings.lock();
         sightings.note(from + behind, from, Instant::now());
@@ -339,13 +387,11 @@ impl Shared {
         if behind <= 0 {
             if bucket.again.swap(false, Ordering::SeqCst) {
                 self.tables.flush()?;
-                self.source.folded_again(topic, bucket.bucket);
+                source.folded_again();
             }
             return Ok(Turn::CaughtUp);
         }
-        let batches =
-            self.source
-                .read(bucket.table.def().topic_id, bucket.bucket, from, READ_BYTES)?;
+        let batches = source.read(from, READ_BYTES)?;
         let folded = self
             .tables
             .fold(&bucket.table, bucket.bucket, from, &batches)?;
@@ -356,15 +402,6 @@ impl Shared {
         bucket.advance(folded.applied);
         // The next turn finds out whether that was all.
         Ok(Turn::More)
-    }
-
-    /// Records that are committed and not in the rows.
-    fn behind(&self, bucket: &Bucket) -> Option<i64> {
-        let high_watermark = self
-            .source
-            .high_watermark(bucket.table.def().topic_id, bucket.bucket)?;
-        // After a restart the rows may be ahead of the log, and wait for it.
-        Some((high_watermark - bucket.applied.load(Ordering::SeqCst)).max(0))
     }
 }
 

@@ -7,15 +7,16 @@ use futures::future::BoxFuture;
 use tokio::time::Instant;
 use uuid::Uuid;
 use weir_log::{BatchBuilder, Codec, ProduceRules};
-use weir_raft::NodeId;
 use weir_schema::framing::Part;
 use weir_tables::Candidates;
 
-use super::OpenTable;
 use super::admit::{Admission as TableAdmission, TableRules};
+use super::barrier::Barrier;
 use super::create::create;
 use super::design::{candidates, partitioner_set};
+use super::gather::{self, Wanted};
 use super::hub::TableHere;
+use super::{OpenTable, RowsHere};
 use crate::broker::Broker;
 use crate::http::tables::{
     CreateError, FindError, NewTable, ReadError, RowRecord, TableService, WriteError, Written,
@@ -54,49 +55,14 @@ impl BrokerTables {
         self.0.tables.get(topic.id)
     }
 
-    /// Who has the rows of a table that this node has none of: whoever leads its first partition.
-    fn elsewhere(&self, topic: &Topic) -> FindError {
-        let place = topic.partition(0);
-        let leader = place.and_then(|place| self.0.admin.partitions.shard(place.shard).leader);
-        match leader.map(NodeId) {
-            Some(node) if node != self.0.shards.metadata().node_id() => {
-                FindError::Elsewhere { node }
-            }
-            _ => FindError::NotHere,
-        }
+    fn barrier<'a>(&'a self, table: &'a OpenTable) -> Barrier<'a> {
+        let broker = &*self.0;
+        Barrier { broker, table }
     }
 
     fn partition(&self, topic: Uuid, bucket: u32) -> Option<Arc<Partition>> {
         let index = i32::try_from(bucket).ok()?;
         self.0.partitions.get(PartitionId { topic, index })
-    }
-
-    async fn read(&self, table: &OpenTable, buckets: &[u32]) -> Result<(), ReadError> {
-        let def = table.table.def();
-        let mut partitions = Vec::with_capacity(buckets.len());
-        for bucket in buckets {
-            let no_leader = ReadError::NoLeader { partition: *bucket };
-            partitions.push(self.partition(def.topic_id, *bucket).ok_or(no_leader)?);
-        }
-        let mut confirmed = Vec::new();
-        for (bucket, partition) in buckets.iter().zip(&partitions) {
-            if !confirmed.contains(&partition.shard.id) {
-                let index = self.0.peers.read_index(&partition.shard).await;
-                index.map_err(|_| ReadError::NoLeader { partition: *bucket })?;
-                confirmed.push(partition.shard.id);
-            }
-        }
-        let here = self.0.tables.get(def.topic_id);
-        for (bucket, partition) in buckets.iter().zip(&partitions) {
-            let behind = ReadError::Behind { partition: *bucket };
-            let here = here.as_ref().ok_or_else(|| behind.clone())?;
-            let committed = partition.high_watermark();
-            here.folder(*bucket)
-                .wait_applied(def.table_id, *bucket, committed)
-                .await
-                .map_err(|_| behind)?;
-        }
-        Ok(())
     }
 
     async fn write_record(
@@ -116,16 +82,17 @@ impl BrokerTables {
             .for_write()
             .partition(&record.key.bytes, def.partition_count);
         let no_leader = WriteError::NoLeader { partition: bucket };
-        let partition = self
-            .partition(def.topic_id, bucket)
-            .ok_or_else(|| no_leader.clone())?;
-        let leadership = partition.shard.leadership();
-        if !leadership.open {
-            return Err(match leadership.leader {
-                Some(node) if node != partition.shard.node_id() => WriteError::Elsewhere { node },
-                _ => no_leader,
+        let partition = self.partition(def.topic_id, bucket);
+        let led_here = partition.filter(|partition| partition.leadership().open);
+        let Some(partition) = led_here else {
+            // One that has just moved on from here is led by who the metadata says.
+            let here = self.0.shards.metadata().node_id();
+            let leader = self.barrier(open).leader(bucket);
+            return Err(match leader.filter(|leader| *leader != here) {
+                Some(node) => WriteError::Elsewhere { node },
+                None => no_leader,
             });
-        }
+        };
         let mut builder = BatchBuilder::new(Codec::None);
         let header = Part::Key.header().as_bytes();
         let headers: Vec<_> = record
@@ -159,6 +126,7 @@ impl BrokerTables {
             other => WriteError::Internal(other.to_string()),
         })?;
         let table = TableRules {
+            hub: &self.0.tables,
             here: &here,
             candidates: left,
             max_lag: view.max_table_lag(),
@@ -228,34 +196,34 @@ impl TableService for BrokerTables {
             if topic.table.is_none() {
                 return Err(FindError::NotATable);
             }
-            let here = match self.here(&topic).await {
-                Some(here) => here,
-                None => return Err(self.elsewhere(&topic)),
-            };
+            let here = self.here(&topic).await.ok_or(FindError::NotHere)?;
             Ok(Arc::new(here.open(&topic).ok_or(FindError::NotHere)?))
         })
-    }
-
-    fn high_watermarks(&self, table: &OpenTable) -> Vec<Option<i64>> {
-        let id = table.table.def().topic_id;
-        let mark = |bucket| Some(self.partition(id, bucket)?.high_watermark());
-        table.buckets().into_iter().map(mark).collect()
     }
 
     fn read_barrier<'a>(
         &'a self,
         table: &'a Arc<OpenTable>,
         buckets: &'a [u32],
-    ) -> BoxFuture<'a, Result<(), ReadError>> {
+    ) -> BoxFuture<'a, Result<RowsHere, ReadError>> {
         Box::pin(async move {
             let behind = ReadError::Behind {
                 partition: buckets.first().copied().unwrap_or(0),
             };
-            let read = self.read(table, buckets);
-            tokio::time::timeout(PATIENCE, read)
+            let barrier = self.barrier(table);
+            tokio::time::timeout(PATIENCE, barrier.rows(buckets))
                 .await
                 .unwrap_or(Err(behind))
         })
+    }
+
+    fn gather<'a>(
+        &'a self,
+        table: &'a Arc<OpenTable>,
+        partitions: &'a [u32],
+        wanted: &'a Wanted,
+    ) -> BoxFuture<'a, Result<Vec<gather::Part>, ReadError>> {
+        Box::pin(gather::gather(&self.0, table, partitions, wanted))
     }
 
     fn create<'a>(

@@ -1,16 +1,20 @@
 //! Has the faults of a schedule happen, step by step, and starts nodes again that ended.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
+use compat_tests::calls;
 use serde::Serialize;
 
 use super::schedule::{Schedule, Step};
-use super::{Class, Fault, links};
+use super::{Class, Fault, Target, links};
+use crate::load::{LOG, TABLE};
 use crate::net::Network;
 use crate::net::link::{Counts, Links};
-use crate::node::Node;
+use crate::node::{self, Node};
 use crate::time::{self, Micros, Stopwatch};
 
 /// How often it looks.
@@ -42,6 +46,8 @@ pub struct Injector {
     pub nodes: Vec<Node>,
     clock: Stopwatch,
     counts: Counts,
+    /// Partitions that were told to move.
+    moved: Arc<AtomicU64>,
     pub journal: Vec<Entry>,
     pub deaths: Vec<Death>,
     /// What is to be done, in no order.
@@ -65,6 +71,7 @@ impl Injector {
             nodes,
             clock,
             counts: Counts::new(),
+            moved: Arc::default(),
             journal: Vec::new(),
             deaths: Vec::new(),
             due: Vec::new(),
@@ -80,12 +87,22 @@ impl Injector {
     /// Plays a schedule to its end, and heals everything.
     pub fn play(&mut self, schedule: &Schedule) -> Result<()> {
         for step in &schedule.steps {
-            self.tick_until(step.at_ms)?;
-            self.begin(step)?;
-            self.tick_until(step.at_ms + step.for_ms)?;
-            self.heal()?;
+            self.play_step(step)?;
+        }
+        for fault in &schedule.again {
+            let met = self.counts().get(&fault.class()).copied();
+            if met.unwrap_or(0) == 0 {
+                self.play_step(&Step::alone(self.now_ms(), fault))?;
+            }
         }
         Ok(())
+    }
+
+    fn play_step(&mut self, step: &Step) -> Result<()> {
+        self.tick_until(step.at_ms)?;
+        self.begin(step)?;
+        self.tick_until(step.at_ms + step.for_ms)?;
+        self.heal()
     }
 
     /// Ends all faults, and has all nodes run.
@@ -112,6 +129,8 @@ impl Injector {
     pub fn counts(&self) -> Counts {
         let mut counts = self.network.counts();
         counts.extend(self.counts.iter());
+        let moved = self.moved.load(Ordering::Relaxed);
+        counts.extend((moved > 0).then_some((Class::Move, moved)));
         counts
     }
 
@@ -207,9 +226,36 @@ impl Injector {
             Fault::DiskStall { node, stalled_ms } => {
                 self.due.push((now, Action::Freeze { node, stalled_ms }));
             }
+            Fault::Move { ref to, ref rows } => {
+                self.begin_to_move(LOG, to);
+                self.begin_to_move(TABLE, rows);
+            }
             _ => {}
         }
         Ok(())
+    }
+
+    /// Asks the nodes, one after the other until one says yes, to move partitions. Nothing else waits for that.
+    fn begin_to_move(&self, topic: &'static str, to: &[Target]) {
+        if to.is_empty() {
+            return;
+        }
+        let broker = |place: &usize| *place as i32 + 1;
+        let to: BTreeMap<i32, Option<Vec<i32>>> = to
+            .iter()
+            .map(|(partition, places)| (*partition, Some(places.iter().map(broker).collect())))
+            .collect();
+        let (nodes, moved) = (self.nodes.len(), self.moved.clone());
+        std::thread::spawn(move || {
+            for place in 0..nodes {
+                let codes = calls::reassign(node::kafka(place), topic, &to).unwrap_or_default();
+                let begun = codes.iter().filter(|code| **code == 0).count();
+                moved.fetch_add(begun as u64, Ordering::Relaxed);
+                if begun > 0 {
+                    return;
+                }
+            }
+        });
     }
 
     fn act(&mut self, action: Action) -> Result<()> {

@@ -44,10 +44,12 @@ pub enum Class {
     DiskFull,
     /// Writes and syncs of a node's file system stand still again and again.
     DiskStall,
+    /// Partitions are moved to other nodes, or to others to lead.
+    Move,
 }
 
 impl Class {
-    pub const ALL: [Class; 14] = [
+    pub const ALL: [Class; 15] = [
         Class::Delay,
         Class::Loss,
         Class::Reorder,
@@ -62,6 +64,7 @@ impl Class {
         Class::Pause,
         Class::DiskFull,
         Class::DiskStall,
+        Class::Move,
     ];
 
     /// Whether it happens to a node and not to links: a node has one of these at a time.
@@ -136,7 +139,17 @@ pub enum Fault {
         node: usize,
         stalled_ms: u64,
     },
+    /// Partitions of the log and of the table, and the nodes that each is to lie on, in the order in which they are to
+    /// lead.
+    Move {
+        to: Vec<Target>,
+        #[serde(default)]
+        rows: Vec<Target>,
+    },
 }
+
+/// A partition, and where it goes.
+pub type Target = (i32, Vec<usize>);
 
 impl Fault {
     pub fn class(&self) -> Class {
@@ -155,6 +168,7 @@ impl Fault {
             Fault::Pause { .. } => Class::Pause,
             Fault::DiskFull { .. } => Class::DiskFull,
             Fault::DiskStall { .. } => Class::DiskStall,
+            Fault::Move { .. } => Class::Move,
         }
     }
 
@@ -194,7 +208,8 @@ impl Fault {
             | Fault::Restart { .. }
             | Fault::Pause { .. }
             | Fault::DiskFull { .. }
-            | Fault::DiskStall { .. } => {}
+            | Fault::DiskStall { .. }
+            | Fault::Move { .. } => {}
         }
     }
 }

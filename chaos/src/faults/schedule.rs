@@ -3,7 +3,8 @@
 use compat_tests::luck::Luck;
 use serde::{Deserialize, Serialize};
 
-use super::{Class, Fault, Way};
+use super::{Class, Fault, Target, Way};
+use crate::load::{LOG_PARTITIONS, TABLE_PARTITIONS};
 
 /// A step takes so long, in ms.
 const STEP_MS: std::ops::Range<u64> = 5_000..15_000;
@@ -12,6 +13,13 @@ const QUIET_PERCENT: u64 = 25;
 /// So long is left without faults at the beginning, in ms.
 const LEAD_MS: u64 = 3_000;
 const MOST_FAULTS: u64 = 3;
+/// A class that met nothing in the steps comes so often more, by itself, for so long.
+const AGAIN: usize = 3;
+const AGAIN_MS: u64 = 8_000;
+/// So many percent of the partitions move at a time.
+const MOVED_PERCENT: u64 = 60;
+/// Replicas of a partition.
+const REPLICAS: usize = 3;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Schedule {
@@ -19,6 +27,9 @@ pub struct Schedule {
     pub nodes: usize,
     pub classes: Vec<Class>,
     pub steps: Vec<Step>,
+    /// One of each class, several times over: what comes after the steps, alone, if its class met nothing so far. One
+    /// may hide another: no packet comes twice where none passes.
+    pub again: Vec<Fault>,
 }
 
 /// Faults that come together.
@@ -52,11 +63,14 @@ impl Schedule {
             });
             at_ms += for_ms;
         }
+        let each = std::iter::repeat_n(classes, AGAIN).flatten();
+        let again = each.map(|class| draw.fault(*class, AGAIN_MS)).collect();
         Schedule {
             seed,
             nodes,
             classes: classes.to_vec(),
             steps,
+            again,
         }
     }
 
@@ -73,6 +87,17 @@ impl Schedule {
     pub fn comes(&self, class: Class) -> bool {
         let mut faults = self.steps.iter().flat_map(|step| &step.faults);
         faults.any(|fault| fault.class() == class)
+    }
+}
+
+impl Step {
+    /// A fault by itself, from then on.
+    pub fn alone(at_ms: u64, fault: &Fault) -> Step {
+        Step {
+            at_ms,
+            for_ms: AGAIN_MS,
+            faults: vec![fault.clone()],
+        }
     }
 }
 
@@ -183,6 +208,10 @@ impl Draw<'_> {
                 node: self.node(),
                 stalled_ms: self.one_of(&[100, 400, 800, 950]),
             },
+            Class::Move => Fault::Move {
+                to: self.places(LOG_PARTITIONS),
+                rows: self.places(TABLE_PARTITIONS),
+            },
         }
     }
 
@@ -228,6 +257,20 @@ impl Draw<'_> {
                 all.filter(|way| touches(*way, one)).collect()
             }
         }
+    }
+
+    /// Where some of so many partitions go.
+    fn places(&mut self, partitions: i32) -> Vec<Target> {
+        let mut places = Vec::new();
+        for partition in 0..partitions {
+            if self.luck.says(MOVED_PERCENT) {
+                let mut left: Vec<usize> = (0..self.nodes).collect();
+                let mut take = || left.swap_remove(self.luck.below(left.len() as u64) as usize);
+                let count = REPLICAS.min(self.nodes);
+                places.push((partition, (0..count).map(|_| take()).collect()));
+            }
+        }
+        places
     }
 
     fn other(&mut self, one: usize) -> usize {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"strconv"
 	"sync"
 	"time"
 
@@ -33,6 +34,15 @@ var codecs = map[string]kgo.CompressionCodec{
 	"snappy": kgo.SnappyCompression(),
 	"lz4":    kgo.Lz4Compression(),
 	"zstd":   kgo.ZstdCompression(),
+}
+
+// replicas is what each topic is to have of a partition.
+func replicas() int16 {
+	count, err := strconv.ParseInt(os.Getenv("WEIR_REPLICAS"), 10, 16)
+	if err != nil {
+		panic(err)
+	}
+	return int16(count)
 }
 
 // version is franz-go's, as go.mod pins it.
@@ -63,7 +73,7 @@ func (p *player) createTopic(topic string, config map[string]string) error {
 	for name, value := range config {
 		values[name] = &value
 	}
-	_, err := p.admin.CreateTopic(p.ctx, partitions, 1, values, topic)
+	_, err := p.admin.CreateTopic(p.ctx, partitions, replicas(), values, topic)
 	return err
 }
 

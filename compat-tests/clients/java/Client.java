@@ -29,6 +29,7 @@ import org.apache.kafka.common.utils.AppInfoParser;
 /** The official client, and the broker's HTTP ports. */
 final class Client implements AutoCloseable {
     static final int PARTITIONS = 3;
+    static final short REPLICAS = Short.parseShort(System.getenv("WEIR_REPLICAS"));
     static final Duration WAIT = Duration.ofSeconds(20);
     static final Duration SETTLE = Duration.ofMillis(400);
 
@@ -61,7 +62,7 @@ final class Client implements AutoCloseable {
     }
 
     void createTopic(String topic, Map<String, String> config) throws Exception {
-        var created = new NewTopic(topic, PARTITIONS, (short) 1).configs(config);
+        var created = new NewTopic(topic, PARTITIONS, REPLICAS).configs(config);
         await(admin.createTopics(List.of(created)).all());
     }
 

@@ -7,7 +7,7 @@ const { SchemaRegistry, SchemaType } = require('@kafkajs/confluent-schema-regist
 const SnappyCodec = require('kafkajs-snappy')
 const lz4 = require('lz4js')
 
-const { main, until, pause, Refused, NO_INDEXES, SCHEMAS, PARTITIONS, SETTLE_MS, WEIR_BOOTSTRAP, WEIR_REGISTRY } = require('./scenarios.cjs')
+const { main, until, pause, Refused, NO_INDEXES, SCHEMAS, PARTITIONS, REPLICAS, SETTLE_MS, WEIR_BOOTSTRAP, WEIR_REGISTRY } = require('./scenarios.cjs')
 
 // kafkajs leaves all codecs but gzip to plug-ins.
 CompressionCodecs[CompressionTypes.Snappy] = SnappyCodec
@@ -70,7 +70,7 @@ main({
 
   async createTopic(topic, config) {
     const configEntries = Object.entries(config).map(([name, value]) => ({ name, value }))
-    const created = await admin.createTopics({ topics: [{ topic, numPartitions: PARTITIONS, replicationFactor: 1, configEntries }] })
+    const created = await admin.createTopics({ topics: [{ topic, numPartitions: PARTITIONS, replicationFactor: REPLICAS, configEntries }] })
     if (!created) throw new Error('the topic exists')
   },
 

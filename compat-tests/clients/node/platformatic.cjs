@@ -4,7 +4,7 @@
 const { Admin, ConfigResourceTypes, ConfluentSchemaRegistry, Consumer, Producer, stringDeserializers } = require('@platformatic/kafka')
 
 const lock = require('./package-lock.json')
-const { main, until, pause, Refused, NO_INDEXES, SCHEMAS, PARTITIONS, SETTLE_MS, WEIR_BOOTSTRAP, WEIR_REGISTRY } = require('./scenarios.cjs')
+const { main, until, pause, Refused, NO_INDEXES, SCHEMAS, PARTITIONS, REPLICAS, SETTLE_MS, WEIR_BOOTSTRAP, WEIR_REGISTRY } = require('./scenarios.cjs')
 
 const base = { clientId: 'matrix', bootstrapBrokers: [WEIR_BOOTSTRAP] }
 const admin = new Admin(base)
@@ -55,7 +55,7 @@ main({
 
   async createTopic(topic, config) {
     const configs = Object.entries(config).map(([name, value]) => ({ name, value }))
-    await admin.createTopics({ topics: [topic], partitions: PARTITIONS, replicas: 1, configs }).catch((error) => {
+    await admin.createTopics({ topics: [topic], partitions: PARTITIONS, replicas: REPLICAS, configs }).catch((error) => {
       throw new Error(texts(error))
     })
   },

@@ -7,7 +7,8 @@
 const assert = require('node:assert/strict')
 const { setTimeout: pause } = require('node:timers/promises')
 
-const { WEIR_BOOTSTRAP, WEIR_REGISTRY, WEIR_HTTP, WEIR_SCENARIO = 'all' } = process.env
+const { WEIR_BOOTSTRAP, WEIR_REGISTRY, WEIR_HTTP, WEIR_REPLICAS, WEIR_SCENARIO = 'all' } = process.env
+const REPLICAS = Number(WEIR_REPLICAS)
 const PARTITIONS = 3
 const WAIT_MS = 20_000
 const SETTLE_MS = 400
@@ -277,4 +278,4 @@ async function main(client) {
   process.exit(0)
 }
 
-module.exports = { main, until, pause, Refused, NO_INDEXES, SCHEMAS, PARTITIONS, SETTLE_MS, WEIR_BOOTSTRAP, WEIR_REGISTRY }
+module.exports = { main, until, pause, Refused, NO_INDEXES, SCHEMAS, PARTITIONS, REPLICAS, SETTLE_MS, WEIR_BOOTSTRAP, WEIR_REGISTRY }

@@ -10,7 +10,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, for_code
 
 import scenarios
-from scenarios import BOOTSTRAP, NO_SERIALIZERS, PARTITIONS, WAIT_SECONDS, Refused, Seen
+from scenarios import BOOTSTRAP, NO_SERIALIZERS, PARTITIONS, REPLICAS, WAIT_SECONDS, Refused, Seen
 
 LOOP = asyncio.new_event_loop()
 
@@ -91,7 +91,7 @@ class Client:
         await self.admin.start()
 
     def create_topic(self, topic, config):
-        new = NewTopic(topic, PARTITIONS, 1, topic_configs=config)
+        new = NewTopic(topic, PARTITIONS, REPLICAS, topic_configs=config)
         check(wait(self.admin.create_topics([new])).topic_errors)
 
     def partition_count(self, topic):

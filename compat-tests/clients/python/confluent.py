@@ -10,7 +10,7 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 import scenarios
-from scenarios import AVRO, BOOTSTRAP, JSON_SCHEMA, PARTITIONS, REGISTRY, WAIT_SECONDS, Refused, Seen
+from scenarios import AVRO, BOOTSTRAP, JSON_SCHEMA, PARTITIONS, REGISTRY, REPLICAS, WAIT_SECONDS, Refused, Seen
 
 
 class Member:
@@ -73,7 +73,7 @@ class Client:
         self.admin = AdminClient({"bootstrap.servers": BOOTSTRAP})
 
     def create_topic(self, topic, config):
-        new = NewTopic(topic, PARTITIONS, 1, config=config)
+        new = NewTopic(topic, PARTITIONS, REPLICAS, config=config)
         self.admin.create_topics([new])[topic].result(WAIT_SECONDS)
 
     def partition_count(self, topic):

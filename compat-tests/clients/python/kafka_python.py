@@ -8,7 +8,7 @@ from kafka.admin import ConfigResource, ConfigResourceType, NewTopic, OffsetSpec
 from kafka.errors import KafkaError
 
 import scenarios
-from scenarios import BOOTSTRAP, NO_SERIALIZERS, PARTITIONS, WAIT_SECONDS, Refused, Seen
+from scenarios import BOOTSTRAP, NO_SERIALIZERS, PARTITIONS, REPLICAS, WAIT_SECONDS, Refused, Seen
 
 
 # A poll that ends while its join is under way loses the assignment (3.0.12): the join ends between two polls, the next
@@ -72,7 +72,7 @@ class Client:
         self.admin = KafkaAdminClient(bootstrap_servers=BOOTSTRAP)
 
     def create_topic(self, topic, config):
-        self.admin.create_topics([NewTopic(topic, PARTITIONS, 1, topic_configs=config)])
+        self.admin.create_topics([NewTopic(topic, PARTITIONS, REPLICAS, topic_configs=config)])
 
     def partition_count(self, topic):
         return len(self.admin.describe_topics([topic])[0]["partitions"])

@@ -17,6 +17,7 @@ import urllib.request
 BOOTSTRAP = os.environ["WEIR_BOOTSTRAP"]
 REGISTRY = os.environ["WEIR_REGISTRY"]
 HTTP = os.environ["WEIR_HTTP"]
+REPLICAS = int(os.environ["WEIR_REPLICAS"])
 PARTITIONS = 3
 WAIT_SECONDS = 20
 SETTLE_SECONDS = 0.4

@@ -18,6 +18,9 @@ struct Arguments {
     /// Only this scenario. Nothing is compared then.
     #[arg(long)]
     scenario: Option<String>,
+    /// Against so many nodes instead of one.
+    #[arg(long, default_value_t = 1)]
+    nodes: usize,
     #[command(subcommand)]
     part: Option<Part>,
 }
@@ -39,6 +42,7 @@ fn main() -> Result<ExitCode> {
     let options = run::Options {
         clients: arguments.only,
         scenario: arguments.scenario,
+        nodes: arguments.nodes,
     };
     let matrix = run::run(&std::env::current_exe()?, &options)?;
     let failures = report::failures(&matrix);

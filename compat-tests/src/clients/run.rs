@@ -14,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::clients::matrix::{CLIENTS, Matrix, Played, SCENARIOS};
 use crate::clients::stored;
+use crate::cluster::Cluster;
 use crate::weir::Weir;
 use crate::{clock, process, weir};
 
@@ -28,6 +29,8 @@ pub struct Options {
     pub clients: Vec<String>,
     /// One scenario instead of all.
     pub scenario: Option<String>,
+    /// How many nodes the broker has; one where this is 0.
+    pub nodes: usize,
 }
 
 /// Plays the matrix against a broker that is started for it. `own` is the `clients` binary, which plays rdkafka's part.
@@ -46,12 +49,15 @@ pub fn run(own: &Path, options: &Options) -> Result<Matrix> {
             options.clients
         );
     }
-    let broker = Weir::start()?;
+    let nodes = match options.nodes {
+        0 | 1 => vec![Weir::start()?],
+        count => Cluster::start(count)?.nodes,
+    };
     let stage = Stage {
         own: own.to_path_buf(),
         script,
         binary: weir::find_binary()?,
-        broker,
+        nodes,
         scenario: options.scenario.clone(),
     };
     let (queue, matrix) = (Mutex::new(queue), Mutex::new(Matrix::new()));
@@ -75,12 +81,12 @@ fn check_installed(script: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The broker and what a client needs to find it.
+/// The broker's nodes and what a client needs to find them.
 struct Stage {
     own: PathBuf,
     script: PathBuf,
     binary: PathBuf,
-    broker: Weir,
+    nodes: Vec<Weir>,
     scenario: Option<String>,
 }
 
@@ -107,8 +113,9 @@ impl Stage {
 
     fn play(&self, client: &str) -> Result<Played> {
         let started = clock::now_ms();
-        let output = self.broker.dir().join(format!("{client}.out"));
-        let errors = self.broker.dir().join(format!("{client}.err"));
+        let dir = self.nodes[0].dir();
+        let output = dir.join(format!("{client}.out"));
+        let errors = dir.join(format!("{client}.err"));
         let child = process::bound(&self.command(client))
             .process_group(0)
             .stdin(Stdio::null())
@@ -128,7 +135,7 @@ impl Stage {
         played
             .errors
             .push_str(&String::from_utf8_lossy(&std::fs::read(errors)?));
-        stored::check(self.broker.kafka, client, &mut played);
+        stored::check(&self.nodes, client, &mut played);
         played.seconds = (clock::now_ms() - started) as f64 / 1000.0;
         Ok(played)
     }
@@ -143,10 +150,13 @@ impl Stage {
             script.arg(&self.script).args(["--start", client]);
             script
         };
+        // Each surface at a node of its own, where there are so many: any node answers anything.
+        let node = |place: usize| &self.nodes[place % self.nodes.len()];
         command
-            .env("WEIR_BOOTSTRAP", self.broker.kafka.to_string())
-            .env("WEIR_REGISTRY", format!("http://{}", self.broker.registry))
-            .env("WEIR_HTTP", format!("http://{}", self.broker.http))
+            .env("WEIR_BOOTSTRAP", node(0).kafka.to_string())
+            .env("WEIR_REGISTRY", format!("http://{}", node(1).registry))
+            .env("WEIR_HTTP", format!("http://{}", node(2).http))
+            .env("WEIR_REPLICAS", self.nodes.len().min(3).to_string())
             .env("WEIR_BIN", &self.binary)
             .env("WEIR_SCENARIO", self.scenario.as_deref().unwrap_or("all"));
         command

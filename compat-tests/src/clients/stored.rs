@@ -4,17 +4,19 @@
 
 use std::net::SocketAddr;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use bytes::Bytes;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::{FetchRequest, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
+use crate::calls;
 use crate::clients::matrix::{Outcome, Played};
+use crate::cluster::Cluster;
 use crate::differential::batches::CODECS;
-use crate::differential::wire::{ANSWER_LIMIT, Connection, Reply, decode};
+use crate::differential::wire::ANSWER_LIMIT;
+use crate::weir::Weir;
 
-const PARTITIONS: i32 = 3;
 /// The last version before sessions; it names topics.
 const FETCH_VERSION: i16 = 6;
 const HEADER_BYTES: usize = 61;
@@ -27,17 +29,17 @@ struct Header {
 }
 
 /// Turns into failures what passed although the broker's batches say otherwise.
-pub fn check(kafka: SocketAddr, client: &str, played: &mut Played) {
+pub fn check(nodes: &[Weir], client: &str, played: &mut Played) {
     for (scenario, outcome) in &mut played.outcomes {
         if *outcome == Outcome::Passed
-            && let Err(error) = check_scenario(kafka, client, scenario)
+            && let Err(error) = check_scenario(nodes, client, scenario)
         {
             *outcome = Outcome::Failed(format!("{error:#}"));
         }
     }
 }
 
-fn check_scenario(kafka: SocketAddr, client: &str, scenario: &str) -> Result<()> {
+fn check_scenario(nodes: &[Weir], client: &str, scenario: &str) -> Result<()> {
     let codec = CODECS.into_iter().find(|codec| {
         scenario
             .strip_prefix("produce-")
@@ -46,7 +48,7 @@ fn check_scenario(kafka: SocketAddr, client: &str, scenario: &str) -> Result<()>
     if codec.is_none() && scenario != "idempotent-produce" {
         return Ok(());
     }
-    let stored = headers(kafka, &format!("{client}-{scenario}"))?;
+    let stored = headers(nodes, &format!("{client}-{scenario}"))?;
     ensure!(!stored.is_empty(), "no batch is stored");
     for header in stored {
         match codec {
@@ -61,30 +63,36 @@ fn check_scenario(kafka: SocketAddr, client: &str, scenario: &str) -> Result<()>
     Ok(())
 }
 
-fn headers(kafka: SocketAddr, topic: &str) -> Result<Vec<Header>> {
-    let partitions = (0..PARTITIONS).map(|partition| {
-        FetchPartition::default()
-            .with_partition(partition)
-            .with_partition_max_bytes(1 << 20)
-    });
+/// Those of all partitions, each from its leader.
+fn headers(nodes: &[Weir], topic: &str) -> Result<Vec<Header>> {
+    let mut headers = Vec::new();
+    for one in calls::describe(nodes[0].kafka, topic)? {
+        ensure!(one.leader >= 0, "partition {} has no leader", one.partition);
+        let leader = match nodes {
+            [alone] => alone,
+            _ => &nodes[Cluster::place_of(one.leader)],
+        };
+        fetch(leader.kafka, topic, one.partition, &mut headers)?;
+    }
+    Ok(headers)
+}
+
+fn fetch(leader: SocketAddr, topic: &str, partition: i32, headers: &mut Vec<Header>) -> Result<()> {
+    let partition = FetchPartition::default()
+        .with_partition(partition)
+        .with_partition_max_bytes(1 << 24);
     let asked = FetchTopic::default()
         .with_topic(TopicName(StrBytes::from_string(topic.to_string())))
-        .with_partitions(partitions.collect());
+        .with_partitions(vec![partition]);
     let request = FetchRequest::default()
         .with_max_bytes(1 << 24)
         .with_topics(vec![asked]);
-    let mut connection = Connection::open(kafka)?;
-    let correlation = connection.send(FETCH_VERSION, &request)?;
-    let Reply::Frame(frame) = connection.receive(ANSWER_LIMIT)? else {
-        bail!("no answer to a fetch of {topic}");
-    };
-    let answer = decode::<FetchRequest>(FETCH_VERSION, correlation, frame)?.body;
-    let mut headers = Vec::new();
+    let answer = calls::ask_within(ANSWER_LIMIT, leader, FETCH_VERSION, &request)?;
     for partition in answer.responses.iter().flat_map(|topic| &topic.partitions) {
         ensure!(partition.error_code == 0, "error {}", partition.error_code);
-        walk(partition.records.clone().unwrap_or_default(), &mut headers)?;
+        walk(partition.records.clone().unwrap_or_default(), headers)?;
     }
-    Ok(headers)
+    Ok(())
 }
 
 fn walk(mut records: Bytes, headers: &mut Vec<Header>) -> Result<()> {

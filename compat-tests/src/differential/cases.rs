@@ -30,6 +30,7 @@ mod offset_commit;
 mod offset_fetch;
 mod produce;
 mod quorum;
+mod reassign;
 mod sync_group;
 
 /// What a case does with a broker at one version.
@@ -122,6 +123,9 @@ const APIS: &[(&str, Lister)] = &[
     ("DescribeLogDirs", describe_cluster::log_dir_cases),
     ("DescribeQuorum", quorum::cases),
     ("ElectLeaders", quorum::election_cases),
+    ("AlterPartitionReassignments", reassign::cases),
+    ("ListPartitionReassignments", reassign::list_cases),
+    ("UnregisterBroker", reassign::unregister_cases),
     ("DescribeConfigs", configs::describe_cases),
     ("AlterConfigs", configs::alter_cases),
     ("IncrementalAlterConfigs", configs::incremental_cases),

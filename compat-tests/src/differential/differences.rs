@@ -58,7 +58,8 @@ const fn deliberate(
 
 const NO_TRANSACTIONS: &str = "transactional ids are refused at once until transactions exist";
 const NOT_SERVED: &str = "an API that is not served is not advertised";
-const OWN_SETTINGS: &str = "settings of tables, schemas and write caching come after Kafka's";
+const OWN_SETTINGS: &str =
+    "settings of tables, schemas, write caching and balance come after Kafka's";
 const INTERNAL: &str = "Kafka fails inside; a bad request gets an error that says so";
 
 pub const DELIBERATE: &[Deliberate] = &[
@@ -86,6 +87,12 @@ pub const DELIBERATE: &[Deliberate] = &[
         "*error_message",
         Side::OnlyWeirSaysWhy,
         "a refusal says why where Kafka leaves the message out",
+    ),
+    deliberate(
+        "AlterPartitionReassignments/no topics/*",
+        "*/error_message",
+        Side::Any,
+        "where there is no error there is no message, and no empty one",
     ),
     deliberate(
         "DescribeQuorum/*",
@@ -139,6 +146,12 @@ pub const DELIBERATE: &[Deliberate] = &[
     deliberate(
         "DescribeConfigs/*",
         "*/configs/write.caching",
+        Side::OnlyWeir,
+        OWN_SETTINGS,
+    ),
+    deliberate(
+        "DescribeConfigs/*broker*",
+        "*/configs/auto.partition.rebalance.enable",
         Side::OnlyWeir,
         OWN_SETTINGS,
     ),

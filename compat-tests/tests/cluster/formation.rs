@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use compat_tests::clock;
 use compat_tests::cluster::Cluster;
+use compat_tests::http;
 use compat_tests::weir::{Weir, find_binary};
 
 use crate::kafka::{brokers, create, partitions};
@@ -23,6 +24,19 @@ fn one_cluster(cluster: &Cluster, expected: &[i32]) -> String {
     ids.into_iter().next().expect("one")
 }
 
+/// Waits until a node that is not up says over HTTP that it lives, and what for it waits; nothing else is served.
+fn starts(cluster: &Cluster, place: usize, waits_for: &str) {
+    let node = &cluster.nodes[place];
+    cluster.eventually(waits_for, || {
+        let ready = http::get(node.http, "/readyz").ok()?;
+        (ready.status == 503 && ready.body.contains(waits_for)).then_some(())
+    });
+    let status = |address, path| http::get(address, path).expect("an answer").status;
+    assert_eq!(status(node.http, "/livez"), 200);
+    assert_eq!(status(node.http, "/v1/tables"), 503);
+    assert_eq!(status(node.registry, "/subjects"), 503);
+}
+
 #[test]
 fn three_seeds_found_one_cluster_and_are_one_after_a_restart() {
     let mut cluster = Cluster::start(3).expect("three nodes start");
@@ -31,7 +45,11 @@ fn three_seeds_found_one_cluster_and_are_one_after_a_restart() {
     for node in &mut cluster.nodes {
         node.kill().expect("killed");
     }
-    cluster.spawn_all().expect("started again");
+    cluster.nodes[0].spawn().expect("started again, alone");
+    starts(&cluster, 0, "no other node is connected");
+    for node in &mut cluster.nodes[1..] {
+        node.spawn().expect("started again");
+    }
     cluster.await_all().expect("ready again");
     assert_eq!(one_cluster(&cluster, &[1, 2, 3]), id);
     for node in &cluster.nodes {
@@ -46,6 +64,13 @@ fn seeds_wait_for_each_other_and_others_join() {
     let mut cluster = Cluster::prepare(3).expect("prepared");
     for node in &mut cluster.nodes[..2] {
         node.spawn().expect("started");
+    }
+    for place in 0..2 {
+        starts(
+            &cluster,
+            place,
+            "a cluster is founded when all seeds are up",
+        );
     }
     clock::pause(Duration::from_secs(2));
     let is_up = |node: &Weir| node.output().contains("is up");

@@ -198,7 +198,8 @@ fn every_node_knows_how_far_the_replicas_of_the_metadata_are() {
     assert!(gone.last_fetch_timestamp > clock::now_ms() - 60_000);
 }
 
-fn tool(class: &str, words: &[&str]) -> String {
+/// What one of Kafka's own tools prints.
+pub fn tool(class: &str, words: &[&str]) -> String {
     let ended: Output = Command::new("java")
         .args([
             "-Xmx128m",

@@ -13,10 +13,10 @@ use crate::kafka::{create, partitions};
 const TOPIC: &str = "orders";
 const PARTITIONS: usize = 6;
 
-struct Ended {
-    ok: bool,
-    stdout: String,
-    stderr: String,
+pub struct Ended {
+    pub ok: bool,
+    pub stdout: String,
+    pub stderr: String,
 }
 
 impl Ended {
@@ -27,7 +27,7 @@ impl Ended {
 }
 
 /// `weir cluster …`, asked of one node.
-fn weir(node: SocketAddr, words: &[&str]) -> Ended {
+pub fn weir(node: SocketAddr, words: &[&str]) -> Ended {
     let ended = Command::new(find_binary().expect("the binary"))
         .arg("cluster")
         .args(words)
@@ -48,7 +48,7 @@ fn cluster(node: SocketAddr) -> Value {
 }
 
 /// A series summed over the nodes that answer; its name with its labels, or their beginning.
-fn metric(cluster: &Cluster, series: &str) -> u64 {
+pub fn metric(cluster: &Cluster, series: &str) -> u64 {
     let scrapes = cluster
         .nodes
         .iter()
@@ -63,12 +63,7 @@ fn metric(cluster: &Cluster, series: &str) -> u64 {
 
 /// Three nodes in racks, with a topic of which all replicas are in sync.
 fn start() -> Cluster {
-    let mut cluster = Cluster::prepare(3).expect("three nodes");
-    for (place, rack) in ["a", "b", "c"].into_iter().enumerate() {
-        cluster.add_options(place, &["--rack", rack]);
-    }
-    cluster.spawn_all().expect("spawned");
-    cluster.await_all().expect("three nodes start");
+    let cluster = Cluster::start_in_racks(&["a", "b", "c"]).expect("three nodes start");
     let count = i32::try_from(PARTITIONS).expect("few");
     assert_eq!(create(cluster.nodes[0].kafka, TOPIC, count, 3), 0);
     for node in &cluster.nodes {

@@ -38,6 +38,7 @@ fn variables_are_those_of_weir_serve() {
     for (name, text, at_least) in [
         ("Dockerfile", image(), 0),
         ("compose.yaml", crate::read("compose.yaml"), 5),
+        ("compose.tls.yaml", crate::read("compose.tls.yaml"), 5),
         ("weir.env", crate::read("weir.env"), 3),
         (
             "statefulset.yaml",
@@ -146,6 +147,15 @@ fn helm_renders_what_the_templates_say() {
         !render("replicas=2").status.success(),
         "fewer than founders"
     );
+    let secured = render("clusterTls.secret=certificates");
+    let secured = String::from_utf8(secured.stdout).expect("text");
+    let used = variables(&secured);
+    assert!(used.contains("WEIR_CLUSTER_TLS_CERT") && used.is_subset(&known));
+    assert!(
+        secured.contains("secretName: \"certificates\""),
+        "{secured}"
+    );
+    assert!(!text.contains("cluster-tls"), "without a secret: {text}");
 }
 
 #[test]

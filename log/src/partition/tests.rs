@@ -234,3 +234,63 @@ fn a_replica_may_take_over_everything() {
     assert_eq!((log.log_start_offset(), log.next_offset()), (200, 200));
     assert!(log.segments().is_empty());
 }
+
+/// Batches as another replica holds them, carried one extent each.
+fn carry(log: &mut PartitionLog, batches: &[BatchHeader]) -> Result<(), Misfit> {
+    let offset = (log.next_offset() as u32).wrapping_mul(1000);
+    let extent = Extent::of(batches, Pos { file: 7, offset }).unwrap();
+    let carried = log.carry(batches, &extent);
+    assert!(log.validate());
+    carried
+}
+
+#[test]
+fn a_log_that_was_carried_knows_what_the_one_knew_that_it_comes_from() {
+    let mut source = PartitionLog::new();
+    append(&mut source, &[produced(0, 0), produced(1, 1)]).unwrap();
+    append(&mut source, &[produced(2, 2)]).unwrap();
+    let mut log = PartitionLog::starting_at(0);
+    carry(&mut log, &[produced(0, 0), produced(1, 1)]).unwrap();
+    assert!(log.producers().is_empty());
+    assert!(!log.take_over(&source), "a batch is missing");
+    let again = carry(&mut log, &[produced(1, 1)]);
+    let (expected, found) = (2, 1);
+    assert_eq!(again, Err(Misfit::BaseOffset { expected, found }));
+    carry(&mut log, &[produced(2, 2)]).unwrap();
+    source.trim(1);
+    assert!(log.take_over(&source.without_batches()));
+    assert_eq!(log.log_start_offset(), 1);
+    assert_eq!(log.producers(), source.producers());
+    assert_eq!(log.epochs(), source.epochs());
+    let duplicate = Misfit::Duplicate {
+        producer_id: 5,
+        base_offset: 2,
+    };
+    assert_eq!(append(&mut log, &[produced(3, 2)]), Err(duplicate));
+    append(&mut log, &[produced(3, 3)]).unwrap();
+}
+
+#[test]
+fn of_a_log_that_was_trimmed_to_its_end_nothing_is_carried() {
+    let mut source = PartitionLog::new();
+    append(&mut source, &[produced(0, 0), produced(1, 1)]).unwrap();
+    source.trim(2);
+    let mut log = PartitionLog::starting_at(0);
+    carry(&mut log, &[produced(0, 0)]).unwrap();
+    assert!(log.take_over(&source.without_batches()));
+    assert_eq!((log.log_start_offset(), log.next_offset()), (2, 2));
+    assert!(log.extents().is_empty() && log.validate());
+    append(&mut log, &[produced(2, 2)]).unwrap();
+}
+
+#[test]
+fn an_empty_batch_stands_for_what_was_compacted_away() {
+    let filler = crate::builder::empty_batch(3, 9, 4).unwrap();
+    crate::batch::verify_crc(&filler).unwrap();
+    let header = BatchHeader::parse(&filler).unwrap();
+    assert_eq!((header.last_offset(), header.records_count), (9, 0));
+    let mut log = PartitionLog::starting_at(3);
+    carry(&mut log, &[header, batch(10, 1, 0, 4)]).unwrap();
+    assert_eq!(log.next_offset(), 11);
+    assert_eq!(crate::builder::empty_batch(3, 2, 4), None);
+}

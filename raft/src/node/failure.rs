@@ -4,6 +4,7 @@
 //! A state machine that panics stops its own replica only. Every other one stops at that entry as well, and so does this
 //! one after a restart, so nothing is won by ending what the node's other shards do.
 
+use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::Fatal;
 
 use super::shard::Raft;
@@ -11,7 +12,13 @@ use crate::group::Group;
 
 /// Called when a replica has stopped.
 pub async fn tell(raft: &Raft, group: &Group) {
-    let why = match raft.is_initialized().await {
+    // One that ended says why. One that panicked could not, and openraft, when asked, logs an error that it is gone.
+    let ended = raft.metrics().borrow_watched().running_state.clone();
+    let why = match ended {
+        Err(why) => Err(why),
+        Ok(()) => raft.is_initialized().await,
+    };
+    let why = match why {
         Ok(_) | Err(Fatal::Stopped) => return,
         Err(why) => why,
     };

@@ -192,6 +192,11 @@ impl Shard {
         }
     }
 
+    /// Whether this node's log is all that decides.
+    pub fn has_one_voter(&self) -> bool {
+        self.raft.voter_ids().count() == 1
+    }
+
     /// Whether the voters change: majorities of the old and of the new ones decide. When the leader that began it
     /// fails, it stays so until [`Shard::change_voters`] is called again, also where `members` names those that are
     /// wanted.

@@ -4,6 +4,10 @@
 //! Records are replayed along the chain up to the first that is not whole. If any record anywhere
 //! says that this place was already durable, it is damage and the WAL does not open; otherwise it
 //! is the tail of a group of writes that nobody was told about, and is cut.
+//!
+//! A file that another one goes on from was synced before that one was begun. Of such files only headers and short
+//! bodies are read: a start with 20 GB of large records would read all of them otherwise, at what the disk gives. Damage
+//! in a long body is found when it is read, for a reader as for a replica that applies it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -240,7 +244,11 @@ impl Chain {
         let scan = &mut self.scans[self.position];
         let mut offset = FILE_HEADER_LEN;
         while end.is_none_or(|end| offset < end) {
-            let found = scan.record(offset).map_err(io("reading", &scan.path))?;
+            let found = match end {
+                Some(_) => scan.durable_record(offset),
+                None => scan.record(offset),
+            };
+            let found = found.map_err(io("reading", &scan.path))?;
             let Found::Record(header) = found else {
                 break;
             };

@@ -12,6 +12,11 @@ use crate::ids::{ShardId, WalPos};
 use crate::planted::{self, Bug};
 
 const WINDOW: usize = 1 << 20;
+/// What is read where a body was passed over: the next header.
+const NARROW_WINDOW: usize = 4 << 10;
+/// Bodies from this length on are passed over where they are known to be durable: reading them takes longer than
+/// finding the one after.
+const LONG_BODY: u32 = 128 << 10;
 
 /// A file being scanned, through a window of its bytes.
 pub struct Scan {
@@ -20,6 +25,8 @@ pub struct Scan {
     len: u64,
     window: Bytes,
     window_at: u64,
+    /// How much is read at a time.
+    window_len: usize,
 }
 
 /// What lies at an offset.
@@ -51,17 +58,20 @@ impl Scan {
             len,
             window: Bytes::new(),
             window_at: 0,
+            window_len: WINDOW,
         })
     }
 
+    /// The record at an offset, compared with its checksums.
     pub fn record(&mut self, offset: u32) -> io::Result<Found> {
+        self.window_len = WINDOW;
         let Some(header) = self.header(offset)? else {
             return Ok(Found::Nothing);
         };
-        let end = u64::from(offset) + u64::from(RECORD_HEADER_LEN) + u64::from(header.body_len);
-        if header.body_len > MAX_BODY_LEN || end > self.len {
+        if !self.has_room_for(&header) {
             return Ok(Found::Torn);
         }
+        let end = body_end(&header);
         let mut crc = 0;
         let mut at = u64::from(offset + RECORD_HEADER_LEN);
         while at < end {
@@ -77,6 +87,23 @@ impl Scan {
             return Ok(Found::Torn);
         }
         Ok(Found::Record(header))
+    }
+
+    /// The same in a file that is durable up to its end. A long body is not looked at: whoever reads it compares it with
+    /// its checksum then.
+    pub fn durable_record(&mut self, offset: u32) -> io::Result<Found> {
+        let Some(header) = self.header(offset)? else {
+            return Ok(Found::Nothing);
+        };
+        if header.body_len < LONG_BODY || !self.has_room_for(&header) {
+            return self.record(offset);
+        }
+        self.window_len = NARROW_WINDOW;
+        Ok(Found::Record(header))
+    }
+
+    fn has_room_for(&self, header: &RecordHeader) -> bool {
+        header.body_len <= MAX_BODY_LEN && body_end(header) <= self.len
     }
 
     /// The start record: the previous file and the end of its records.
@@ -160,11 +187,16 @@ impl Scan {
         let inside =
             at >= self.window_at && at + len as u64 <= self.window_at + self.window.len() as u64;
         if !inside {
-            let take = (WINDOW as u64).max(len as u64).min(self.len - at);
+            let take = (self.window_len as u64).max(len as u64).min(self.len - at);
             self.window = self.file.file.read(at, take as usize)?;
             self.window_at = at;
         }
         let start = (at - self.window_at) as usize;
         Ok(&self.window[start..start + len])
     }
+}
+
+/// Where a record's body ends in its file.
+fn body_end(header: &RecordHeader) -> u64 {
+    u64::from(header.at.offset) + u64::from(RECORD_HEADER_LEN) + u64::from(header.body_len)
 }

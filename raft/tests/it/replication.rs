@@ -157,8 +157,9 @@ async fn a_leader_that_cannot_read_its_log_ends_its_process_and_the_others_go_on
     put(&cluster.members[place].1, "before").await;
     let world = &cluster.worlds[place];
     world.disk.inject(Fault::Read);
-    cluster.network.heal();
+    // Not before it has failed: what was read earlier may still be on its way.
     eventually("its process ends", || !world.fatal.lock().is_empty()).await;
+    cluster.network.heal();
     let fatal = world.fatal.lock().join("\n");
     let of_shard = format!("the replica of shard {SHARD} here has stopped: ");
     assert!(fatal.starts_with(&of_shard), "{fatal}");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use weir_raft::disk::{Disk, Fault, MemDisk};
 use weir_raft::{Damage, OpenError};
 
-use crate::fixture::{SHARD, World, enqueue, put};
+use crate::fixture::{Recorder, SHARD, World, enqueue, put};
 
 /// The offset of `text` in a file.
 fn find(disk: &MemDisk, path: &std::path::Path, text: &str) -> usize {
@@ -61,6 +61,40 @@ async fn every_flipped_byte_of_a_durable_log_is_noticed() {
         assert!(refused, "byte {offset}");
         world.disk.flip(&path, offset);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_in_a_long_body_is_noticed_where_it_is_read() {
+    let mut world = World::new();
+    world.config.wal.file_bytes = 1 << 20;
+    let (node, shard, _) = world.start().await;
+    let payload = |letter: char| letter.to_string().repeat(400_000);
+    for letter in 'a'..='f' {
+        put(&shard, &payload(letter)).await;
+    }
+    node.shutdown().await;
+    let (sealed, newest) = (world.wal_file(1), world.wal_file(3));
+    let body = find(&world.disk, &sealed, "bbbb");
+    let header = body - 60;
+    for (path, at) in [
+        (&newest, find(&world.disk, &newest, "ffff")),
+        (&sealed, header),
+    ] {
+        world.disk.flip(path, at);
+        let refused = world.open().await.err();
+        assert!(matches!(refused, Some(OpenError::Damaged { .. })));
+        world.disk.flip(path, at);
+    }
+
+    // Of a file that another one follows, a start reads headers and no long bodies.
+    world.disk.flip(&sealed, body);
+    let node = world.open().await.expect("it opens");
+    let recorder = Recorder::default();
+    let started = node.start_shard(SHARD, Box::new(recorder.clone())).await;
+    let error = started.err().expect("it does not start").to_string();
+    assert!(error.contains("is damaged at offset"), "{error}");
+    assert!(recorder.payloads().len() <= 1);
+    node.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

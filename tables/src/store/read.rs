@@ -14,6 +14,11 @@ impl StoredRow<'_> {
     pub fn row(&self) -> Result<Row<'_>, StoreError> {
         Ok(Row::decode(&self.0)?)
     }
+
+    /// As it is stored, for [`Row::decode`].
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 impl Tables {

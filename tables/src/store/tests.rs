@@ -129,7 +129,7 @@ fn nothing_is_created_before_the_first_fold() {
         BucketState::default()
     );
     fixture.tables.flush().unwrap();
-    fixture.tables.drop_table(PLANES).unwrap();
+    fixture.tables.drop_bucket(PLANES, 0).unwrap();
     assert!(!fixture.tables.dir().exists());
 }
 
@@ -291,7 +291,8 @@ fn after_a_crash_rows_count_and_offset_are_those_of_one_moment() {
         crashed.bucket_state(PLANES, 0).unwrap(),
         BucketState {
             applied: 2,
-            row_count: 2
+            row_count: 2,
+            stay: 0
         }
     );
     assert_eq!(
@@ -324,42 +325,58 @@ fn a_clean_close_keeps_everything() {
         tables.bucket_state(PLANES, 0).unwrap(),
         BucketState {
             applied: 1,
-            row_count: 1
+            row_count: 1,
+            stay: 0
         }
     );
 }
 
 #[test]
-fn dropping_a_table_leaves_its_neighbours() {
+fn dropping_a_bucket_leaves_its_neighbours() {
     let fixture = Fixture::new();
-    for id in [1, 2, 3] {
-        let table = table(TableId(id));
-        fixture
-            .tables
-            .fold(&table, 5, 0, &[batch(0, &[("N1", Some("a"))])])
-            .unwrap();
+    let places = [(1, 5), (2, 4), (2, 5), (2, 6), (3, 5)].map(|(id, bucket)| (TableId(id), bucket));
+    for (id, bucket) in places {
+        let one = [batch(0, &[("N1", Some("a"))])];
+        fixture.tables.fold(&table(id), bucket, 0, &one).unwrap();
     }
-    fixture.tables.drop_table(TableId(2)).unwrap();
-    assert!(fixture.tables.get(TableId(2), 5, b"N1").unwrap().is_none());
-    assert_eq!(
-        fixture.tables.bucket_state(TableId(2), 5).unwrap(),
-        BucketState::default()
-    );
-    for id in [1, 3] {
-        assert_eq!(
-            fixture
-                .tables
-                .bucket_state(TableId(id), 5)
-                .unwrap()
-                .row_count,
-            1
-        );
-        assert!(fixture.tables.get(TableId(id), 5, b"N1").unwrap().is_some());
+    let dropped = (TableId(2), 5);
+    fixture.tables.drop_bucket(dropped.0, dropped.1).unwrap();
+    for (id, bucket) in places {
+        let is_there = (id, bucket) != dropped;
+        let state = fixture.tables.bucket_state(id, bucket).unwrap();
+        assert_eq!(state.row_count, u64::from(is_there));
+        let row = fixture.tables.get(id, bucket, b"N1").unwrap();
+        assert_eq!(row.is_some(), is_there);
     }
 }
 
+/// What is dropped and not yet flushed comes back in a crash, as rows of the stay that is over.
 #[test]
-fn residue_of_dropped_tables_goes_at_start() {
+fn after_a_crash_rows_of_a_stay_that_is_over_are_told_apart() {
+    let fixture = Fixture::new();
+    let row = |key| batch(0, &[(key, Some("a"))]);
+    let state = |tables: &Tables| tables.bucket_state(PLANES, 0).unwrap();
+    fixture.fold(0, &[("N1", Some("a")), ("N2", Some("b"))]);
+    fixture.tables.flush().unwrap();
+    fixture.tables.begin_bucket(PLANES, 0, 9).unwrap();
+    assert_eq!(state(&fixture.tables), BucketState::new(9));
+    assert_eq!(fixture.tables.durably_flushed_offset(PLANES, 0).unwrap(), 0);
+    let folded = fixture.tables.fold(&fixture.table, 0, 0, &[row("N3")]);
+    assert_eq!(folded.unwrap().row_count, 1);
+    assert_eq!((fixture.get("N1"), state(&fixture.tables).stay), (None, 9));
+
+    let (_copy, crashed) = fixture.after_crash();
+    assert_eq!((state(&crashed).applied, state(&crashed).stay), (2, 0));
+    crashed.begin_bucket(PLANES, 0, 9).unwrap();
+    crashed.fold(&fixture.table, 0, 0, &[row("N3")]).unwrap();
+    crashed.flush().unwrap();
+    assert_eq!(crashed.durably_flushed_offset(PLANES, 0).unwrap(), 1);
+    let there = rows(&crashed, PLANES, &[0], ScanRange::default(), 9);
+    assert_eq!(there, ["N3=a"]);
+}
+
+#[test]
+fn residue_of_buckets_that_are_not_here_goes_at_start() {
     let fixture = Fixture::new();
     for id in [1, 2, 7] {
         for bucket in [0, 1] {
@@ -374,12 +391,10 @@ fn residue_of_dropped_tables_goes_at_start() {
                 .unwrap();
         }
     }
-    let live = [TableId(2), TableId(9)].into();
-    assert_eq!(
-        fixture.tables.retain(&live).unwrap(),
-        [TableId(1), TableId(7)]
-    );
-    assert_eq!(fixture.tables.retain(&live).unwrap(), []);
+    let wanted = |id: TableId, bucket| id == TableId(2) || (id, bucket) == (TableId(1), 1);
+    let gone = [(1, 0), (7, 0), (7, 1)].map(|(id, bucket)| (TableId(id), bucket));
+    assert_eq!(fixture.tables.retain(wanted).unwrap(), gone);
+    assert_eq!(fixture.tables.retain(wanted).unwrap(), []);
     assert_eq!(
         rows(
             &fixture.tables,
@@ -509,6 +524,7 @@ fn a_scan_says_which_offsets_it_saw() {
     let seen = BucketState {
         applied: 2,
         row_count: 2,
+        stay: 0,
     };
     assert_eq!(
         end.unwrap(),
@@ -560,7 +576,7 @@ proptest! {
         }
         let expected: Vec<String> = model.iter().map(|(k, v)| format!("{k}={v}")).collect();
         let state = fixture.tables.bucket_state(PLANES, 0).unwrap();
-        prop_assert_eq!(state, BucketState { applied: base as i64, row_count: model.len() as u64 });
+        prop_assert_eq!(state, BucketState { applied: base as i64, row_count: model.len() as u64, stay: 0 });
         prop_assert_eq!(rows(&fixture.tables, PLANES, &[0], ScanRange::default(), usize::MAX), expected);
     }
 }

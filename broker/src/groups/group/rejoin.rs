@@ -111,6 +111,8 @@ impl Group {
             answer.members.clear();
         }
         self.members[&rejoin.new_id].awaiting_join = None;
+        // It may have ended while the member waited, which was no reason to lose it.
+        self.restart_session(&rejoin.new_id, turn.now_ms);
         turn.joined(rejoin.ticket, answer);
     }
 

@@ -5,16 +5,19 @@ use std::sync::Arc;
 use arrow_schema::Fields;
 use axum::Json;
 use axum::extract::State;
+use futures::{StreamExt, stream};
 use serde::Serialize;
 use weir_tables::json::type_name;
-use weir_tables::{BucketState, StoreError};
 
-use super::{ApiError, Service, TableService, blocking, find};
+use super::{ApiError, ReadError, Service, TableService, blocking, find};
 use crate::http::name::Name;
 use crate::tables::OpenTable;
+use crate::tables::gather::Wanted;
 
 /// Last write wins; the other engines come later.
 const ENGINE: &str = "last-row";
+/// Tables that are asked for at the same time where all are listed: one of a node that does not answer takes seconds.
+const ASKED_AT_ONCE: usize = 16;
 
 #[derive(Serialize)]
 pub struct List {
@@ -27,9 +30,10 @@ struct Summary {
     table_id: u64,
     engine: &'static str,
     partitions: u32,
-    row_count: u64,
-    /// Records that are committed and not in the rows yet.
-    lag: i64,
+    /// Null while a partition cannot be asked.
+    row_count: Option<u64>,
+    /// Records that are committed and not in the rows yet; null as before.
+    lag: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -89,62 +93,56 @@ struct Partition {
 
 /// `GET /v1/tables`
 pub async fn list(State(service): Service) -> Result<Json<List>, ApiError> {
-    let tables: Vec<_> = service
-        .tables()
-        .into_iter()
-        .map(|open| (watermarks(&*service, &open), open))
-        .collect();
-    let summaries = blocking(move || {
-        let summary = |(marks, open): (Vec<Option<i64>>, Arc<OpenTable>)| {
-            Ok(summary(&open, &partitions(&open, &marks)?))
-        };
-        tables
-            .into_iter()
-            .map(summary)
-            .collect::<Result<Vec<_>, ApiError>>()
+    let summaries = stream::iter(service.tables()).map(|open| {
+        let service = service.clone();
+        async move {
+            let states = partitions(&*service, &open).await;
+            summary(&open, states.as_deref().ok())
+        }
     });
-    Ok(Json(List {
-        tables: summaries.await?,
-    }))
+    let tables = summaries.buffered(ASKED_AT_ONCE).collect().await;
+    Ok(Json(List { tables }))
 }
 
 /// `GET /v1/tables/{table}`
 pub async fn one(State(service): Service, Name(name): Name) -> Result<Json<Description>, ApiError> {
     let open = find(&*service, &name).await?;
-    let marks = watermarks(&*service, &open);
-    blocking(move || Ok(Json(describe(&open, partitions(&open, &marks)?)?))).await
+    let states = partitions(&*service, &open).await?;
+    blocking(move || Ok(Json(describe(&open, states)?))).await
 }
 
-fn watermarks(service: &dyn TableService, open: &OpenTable) -> Vec<Option<i64>> {
-    service.high_watermarks(open)
-}
-
-fn partitions(open: &OpenTable, marks: &[Option<i64>]) -> Result<Vec<Partition>, StoreError> {
-    let partition = |(partition, high_watermark): (u32, &Option<i64>)| {
-        let id = open.table.def().table_id;
-        let BucketState { applied, row_count } =
-            open.store(partition).bucket_state(id, partition)?;
-        let lag = high_watermark.map_or(0, |mark| (mark - applied).max(0));
+/// Each partition as the node has it that serves it.
+async fn partitions(
+    service: &dyn TableService,
+    open: &Arc<OpenTable>,
+) -> Result<Vec<Partition>, ApiError> {
+    let buckets = open.buckets();
+    let parts = service.gather(open, &buckets, &Wanted::Standings).await?;
+    let partition = |partition: u32| {
+        let mut standings = parts.iter().flat_map(|part| &part.answer.standings);
+        let found = standings.find(|standing| standing.partition == partition);
+        let standing = found.ok_or(ReadError::Behind { partition })?;
+        let mark = standing.high_watermark;
         Ok(Partition {
             partition,
-            row_count,
-            applied_offset: applied,
-            high_watermark: *high_watermark,
-            lag,
+            row_count: standing.row_count,
+            applied_offset: standing.applied,
+            high_watermark: mark,
+            lag: mark.map_or(0, |mark| (mark - standing.applied).max(0)),
         })
     };
-    (0..).zip(marks).map(partition).collect()
+    buckets.iter().copied().map(partition).collect()
 }
 
-fn summary(open: &OpenTable, partitions: &[Partition]) -> Summary {
+fn summary(open: &OpenTable, partitions: Option<&[Partition]>) -> Summary {
     let def = open.table.def();
     Summary {
         name: def.topic.clone(),
         table_id: def.table_id.0,
         engine: ENGINE,
         partitions: def.partition_count,
-        row_count: partitions.iter().map(|p| p.row_count).sum(),
-        lag: partitions.iter().map(|p| p.lag).sum(),
+        row_count: partitions.map(|all| all.iter().map(|p| p.row_count).sum()),
+        lag: partitions.map(|all| all.iter().map(|p| p.lag).sum()),
     }
 }
 
@@ -166,7 +164,7 @@ fn describe(open: &OpenTable, partition_states: Vec<Partition>) -> Result<Descri
     };
     let key_columns = described(&columns.key, true);
     Ok(Description {
-        summary: summary(open, &partition_states),
+        summary: summary(open, Some(&partition_states)),
         topic_id: def.topic_id.to_string(),
         key: Key {
             format: def.key.format.word(),

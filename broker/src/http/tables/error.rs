@@ -169,6 +169,8 @@ impl From<ReadError> for ApiError {
         let code = match error {
             ReadError::NoLeader { .. } => "no_leader",
             ReadError::Behind { .. } => "behind",
+            ReadError::Elsewhere { node } => return Self::elsewhere(node),
+            ReadError::Spread => "spread",
         };
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code, error, hint).retry_after(1)
     }

@@ -11,12 +11,13 @@ use axum::response::Response;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, Visitor};
 use tokio::time::Instant;
 use weir_schema::row::has_too_many_values;
-use weir_tables::{FoundRow, KeysSeed, LookupKeys, RowOptions, RowWriter};
+use weir_tables::{FoundRow, KeysSeed, LookupKeys, Row, RowOptions, RowWriter, StoreError};
 
 use super::query::{Query, key_values};
-use super::{ApiError, Service, blocking, find, json, row_path};
+use super::{ApiError, Service, TableService, blocking, find, json, read_here, row_path};
 use crate::http::name::Name;
-use crate::tables::OpenTable;
+use crate::tables::gather::Wanted;
+use crate::tables::{OpenTable, RowsHere};
 
 /// Most keys of one lookup.
 const MAX_KEYS: usize = 10_000;
@@ -35,14 +36,21 @@ pub async fn one(State(service): Service, uri: Uri) -> Result<Response, ApiError
     let mut keys = LookupKeys::default();
     keys.push(&open.table, open.candidates, &values)
         .map_err(|error| ApiError::bad_key(&error))?;
-    service.read_barrier(&open, &keys.buckets()).await?;
     // Finding one row takes less time than a change of threads, so others make room if it comes from the disk.
-    let in_memory = render_from_memory(&open, &keys, &options).transpose();
-    let row = in_memory.unwrap_or_else(|| {
-        tokio::task::block_in_place(|| {
-            render_one(&open, keys.find(|bucket| open.store(bucket))?, &options)
-        })
-    });
+    let find = |rows: RowsHere| {
+        let in_memory = render_from_memory(&open, &rows, &keys, &options).transpose();
+        let row = in_memory.unwrap_or_else(|| {
+            tokio::task::block_in_place(|| {
+                render_one(&open, keys.find(|bucket| rows.store(bucket))?, &options)
+            })
+        });
+        std::future::ready(row)
+    };
+    let here = read_here(&*service, &open, &keys.buckets(), find).await;
+    let row = match here.transpose() {
+        Some(row) => row,
+        None => one_gathered(&*service, &open, &keys, &options).await,
+    };
     service.looked_up(started.elapsed());
     Ok(json(row?))
 }
@@ -59,20 +67,111 @@ pub async fn many(
     let mut options = Options::of(&uri)?;
     let request = parse(&open, &read(body)?)?;
     options.columns = request.columns.or(options.columns);
-    let keys = request.keys;
-    service.read_barrier(&open, &keys.buckets()).await?;
-    let rows = blocking(move || render(&open, &keys, &options)).await;
+    let (keys, options) = (Arc::new(request.keys), Arc::new(options));
+    let find = |rows: RowsHere| {
+        let (open, keys, options) = (open.clone(), keys.clone(), options.clone());
+        blocking(move || {
+            let found = keys.find(|bucket| rows.store(bucket))?;
+            render(&open, &options, found.iter().map(shown))
+        })
+    };
+    let here = read_here(&*service, &open, &keys.buckets(), find).await;
+    let rows = match here.transpose() {
+        Some(rows) => rows,
+        None => many_gathered(&*service, &open, &keys, &options).await,
+    };
     service.looked_up(started.elapsed());
     Ok(json(rows?))
+}
+
+async fn one_gathered(
+    service: &dyn TableService,
+    open: &Arc<OpenTable>,
+    keys: &LookupKeys,
+    options: &Options,
+) -> Result<Vec<u8>, ApiError> {
+    let found = Gathered::of(service, open, keys).await?;
+    let row = found.rows(keys).next().flatten();
+    let (key, row) = decoded(row.ok_or_else(ApiError::no_such_row)?)?;
+    let mut out = Vec::with_capacity(ROW_GUESS_BYTES);
+    RowWriter::new(&open.table, options.rows())?.write(key, row, &mut out)?;
+    Ok(out)
+}
+
+async fn many_gathered(
+    service: &dyn TableService,
+    open: &Arc<OpenTable>,
+    keys: &LookupKeys,
+    options: &Options,
+) -> Result<Vec<u8>, ApiError> {
+    let found = Gathered::of(service, open, keys).await?;
+    let rows = found.rows(keys).map(|found| found.map(decoded).transpose());
+    render(open, options, rows)
+}
+
+/// A primary key and its row as it is stored.
+fn decoded<'r>((key, row): (&'r [u8], &'r [u8])) -> Result<(&'r [u8], Row<'r>), ApiError> {
+    Ok((key, Row::decode(row).map_err(StoreError::from)?))
+}
+
+/// Rows that several nodes have sent.
+struct Gathered {
+    /// Of each row key.
+    rows: Vec<Option<Bytes>>,
+}
+
+impl Gathered {
+    async fn of(
+        service: &dyn TableService,
+        open: &Arc<OpenTable>,
+        keys: &LookupKeys,
+    ) -> Result<Gathered, ApiError> {
+        let asked: Vec<(u32, Vec<u8>)> = keys
+            .row_keys()
+            .map(|(bucket, key)| (bucket, key.to_vec()))
+            .collect();
+        let mut rows = vec![None; asked.len()];
+        let wanted = Wanted::Keys(asked);
+        let parts = service.gather(open, &keys.buckets(), &wanted).await?;
+        for part in parts {
+            let mine = keys.row_keys().zip(&mut rows);
+            let mine = mine.filter(|((bucket, _), _)| part.partitions.contains(bucket));
+            for ((_, row), piece) in mine.zip(part.pieces) {
+                *row = piece;
+            }
+        }
+        Ok(Gathered { rows })
+    }
+
+    /// Of each key its primary key and its stored row, where there is one.
+    fn rows<'a>(
+        &'a self,
+        keys: &'a LookupKeys,
+    ) -> impl Iterator<Item = Option<(&'a [u8], &'a [u8])>> {
+        let found = keys.first(move |at| self.rows[at].is_some());
+        found.map(move |found| {
+            let (at, key) = found?;
+            Some((key, self.rows[at].as_deref()?))
+        })
+    }
+}
+
+/// Primary key and row of what was found here.
+fn shown<'f>(found: &'f Option<FoundRow<'_, '_>>) -> Result<Option<(&'f [u8], Row<'f>)>, ApiError> {
+    Ok(match found {
+        Some(found) => Some((found.primary_key, found.row.row()?)),
+        None => None,
+    })
 }
 
 /// `None` where a disk has to be waited for.
 fn render_from_memory(
     open: &OpenTable,
+    rows: &RowsHere,
     keys: &LookupKeys,
     options: &Options,
 ) -> Result<Option<Vec<u8>>, ApiError> {
-    let found = keys.find_in_memory(|bucket| open.store(bucket))?;
+    let found = keys.find_in_memory(|bucket| rows.store(bucket))?;
     let rendered = found.map(|found| render_one(open, found, options));
     rendered.transpose()
 }
@@ -90,24 +189,20 @@ fn render_one(
 }
 
 /// `{"rows":[…]}`, null where there is no row.
-fn render(
-    open: &Arc<OpenTable>,
-    keys: &LookupKeys,
+fn render<'r>(
+    open: &OpenTable,
     options: &Options,
+    rows: impl Iterator<Item = Result<Option<(&'r [u8], Row<'r>)>, ApiError>>,
 ) -> Result<Vec<u8>, ApiError> {
     let mut writer = RowWriter::new(&open.table, options.rows())?;
-    let mut out = Vec::with_capacity(16 + keys.len() * ROW_GUESS_BYTES);
+    let mut out = Vec::with_capacity(16 + rows.size_hint().0 * ROW_GUESS_BYTES);
     out.extend_from_slice(br#"{"rows":["#);
-    for (i, found) in keys
-        .find(|bucket| open.store(bucket))?
-        .into_iter()
-        .enumerate()
-    {
+    for (i, found) in rows.enumerate() {
         if i > 0 {
             out.push(b',');
         }
-        match found {
-            Some(found) => writer.write(found.primary_key, found.row.row()?, &mut out)?,
+        match found? {
+            Some((key, row)) => writer.write(key, row, &mut out)?,
             None => out.extend_from_slice(b"null"),
         }
     }

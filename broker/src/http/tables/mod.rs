@@ -37,10 +37,13 @@ pub use create::{CreateError, NewTable};
 pub use error::ApiError;
 
 use crate::space::NoSpace;
-use crate::tables::OpenTable;
+use crate::tables::gather::{Part, Wanted};
+use crate::tables::{OpenTable, RowsHere};
 
 /// Largest body of a lookup, and of a row that is put.
 const MAX_BODY_BYTES: usize = 16 << 20;
+/// How often rows are read that have gone while they were.
+const READ_AGAIN: u32 = 3;
 
 /// What this edge needs of the broker.
 pub trait TableService: Send + Sync + 'static {
@@ -49,15 +52,20 @@ pub trait TableService: Send + Sync + 'static {
 
     fn find<'a>(&'a self, topic: &'a str) -> BoxFuture<'a, Result<Arc<OpenTable>, FindError>>;
 
-    /// End of what is committed and stable in each partition, exclusive; `None` where it is not known.
-    fn high_watermarks(&self, table: &OpenTable) -> Vec<Option<i64>>;
-
-    /// Returns when the rows of these buckets hold everything that was acknowledged before the call.
+    /// The rows of these buckets, when they hold everything that was acknowledged before the call.
     fn read_barrier<'a>(
         &'a self,
         table: &'a Arc<OpenTable>,
         buckets: &'a [u32],
-    ) -> BoxFuture<'a, Result<(), ReadError>>;
+    ) -> BoxFuture<'a, Result<RowsHere, ReadError>>;
+
+    /// What is wanted of these partitions, part by part from the nodes that have them.
+    fn gather<'a>(
+        &'a self,
+        table: &'a Arc<OpenTable>,
+        partitions: &'a [u32],
+        wanted: &'a Wanted,
+    ) -> BoxFuture<'a, Result<Vec<Part>, ReadError>>;
 
     /// Makes a topic a table, and the topic too where there is none; whether it was made.
     fn create<'a>(
@@ -96,12 +104,8 @@ pub enum FindError {
     NoSuchTopic,
     /// The topic is no table.
     NotATable,
-    /// The topic is a table that this node has no rows of, or none yet.
+    /// The topic is a table that this node does not know yet.
     NotHere,
-    /// This node has no rows of the table, and that one has.
-    Elsewhere {
-        node: NodeId,
-    },
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -110,6 +114,12 @@ pub enum ReadError {
     NoLeader { partition: u32 },
     #[error("the rows of partition {partition} are not up to date in time")]
     Behind { partition: u32 },
+    /// That one has the rows.
+    #[error("node {node} has the rows")]
+    Elsewhere { node: NodeId },
+    /// They are to be gathered.
+    #[error("the rows lie on several nodes")]
+    Spread,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -178,8 +188,29 @@ async fn find(service: &dyn TableService, name: &str) -> Result<Arc<OpenTable>, 
         FindError::NoSuchTopic => ApiError::no_such_table(name),
         FindError::NotATable => ApiError::not_a_table(name),
         FindError::NotHere => ApiError::not_here(name),
-        FindError::Elsewhere { node } => ApiError::elsewhere(node),
     })
+}
+
+/// Reads rows of these buckets where this node has all of them; `None` where they lie on several nodes.
+async fn read_here<T, F: Future<Output = Result<T, ApiError>>>(
+    service: &dyn TableService,
+    open: &Arc<OpenTable>,
+    buckets: &[u32],
+    read: impl Fn(RowsHere) -> F,
+) -> Result<Option<T>, ApiError> {
+    for _ in 0..READ_AGAIN {
+        let rows = match service.read_barrier(open, buckets).await {
+            Err(ReadError::Spread) => return Ok(None),
+            rows => rows?,
+        };
+        let done = read(rows.clone()).await;
+        // Else they have moved on, or are folded again, and there may have been less of them than there was.
+        if !rows.have_gone() {
+            return done.map(Some);
+        }
+    }
+    let partition = buckets.first().copied().unwrap_or(0);
+    Err(ReadError::Behind { partition }.into())
 }
 
 /// Runs what may wait for a disk where waiting is allowed.

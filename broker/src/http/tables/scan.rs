@@ -11,13 +11,14 @@ use axum::http::Uri;
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use weir_tables::{RowError, RowWriter, ScanRange, ScanSource, StoreError, scan};
+use weir_tables::{Row, RowError, RowWriter, ScanRange, ScanSource, StoreError, scan};
 
 use super::lookup::Options;
 use super::query::{Query, key_parts, key_values};
-use super::{ApiError, Service, blocking, find, json};
+use super::{ApiError, ReadError, Service, TableService, blocking, find, json, read_here};
 use crate::http::name::Name;
-use crate::tables::OpenTable;
+use crate::tables::gather::{Part, Wanted};
+use crate::tables::{OpenTable, RowsHere};
 
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 10_000;
@@ -32,9 +33,17 @@ pub async fn page(
     uri: Uri,
 ) -> Result<Response, ApiError> {
     let open = find(&*service, &name).await?;
-    let request = Request::of(&open, &uri)?;
-    service.read_barrier(&open, &open.buckets()).await?;
-    Ok(json(blocking(move || read(&open, &request)).await?))
+    let request = Arc::new(Request::of(&open, &uri)?);
+    let scan = |rows: RowsHere| {
+        let (open, request) = (open.clone(), request.clone());
+        blocking(move || read(&open, &rows, &request))
+    };
+    let here = read_here(&*service, &open, &open.buckets(), scan).await;
+    let page = match here.transpose() {
+        Some(page) => page,
+        None => gathered(&*service, &open, &request).await,
+    };
+    Ok(json(page?))
 }
 
 struct Request {
@@ -73,6 +82,11 @@ impl Request {
             cursor,
             options,
         })
+    }
+
+    /// The primary key to go on behind.
+    fn after(&self) -> Option<&[u8]> {
+        self.cursor.as_ref().map(|cursor| cursor.after.as_slice())
     }
 }
 
@@ -129,70 +143,137 @@ impl Cursor {
     }
 }
 
-/// `{"rows":[…],"cursor":…,"offsets":{…}}`; the cursor is null on the last page.
-fn read(open: &Arc<OpenTable>, request: &Request) -> Result<Vec<u8>, ApiError> {
-    let mut writer = RowWriter::new(&open.table, request.options.rows())?;
-    let sources: Vec<ScanSource<'_>> = open
-        .buckets()
-        .into_iter()
-        .map(|bucket| ScanSource {
-            tables: open.store(bucket),
-            bucket,
+/// A page as it is written: `{"rows":[…],"cursor":…,"offsets":{…}}`; the cursor is null on the last page.
+struct Page<'a> {
+    request: &'a Request,
+    writer: RowWriter<'a>,
+    out: Vec<u8>,
+    count: usize,
+    /// Primary key of the last row.
+    last: Vec<u8>,
+}
+
+impl<'a> Page<'a> {
+    fn new(open: &'a OpenTable, request: &'a Request) -> Result<Self, ApiError> {
+        Ok(Self {
+            request,
+            writer: RowWriter::new(&open.table, request.options.rows())?,
+            out: br#"{"rows":["#.to_vec(),
+            count: 0,
+            last: Vec::new(),
         })
-        .collect();
-    let after = request
-        .cursor
-        .as_ref()
-        .map(|cursor| cursor.after.as_slice());
-    let mut out = br#"{"rows":["#.to_vec();
-    let mut last = Vec::new();
-    let mut count = 0;
+    }
+
+    fn is_full(&self) -> bool {
+        self.count == self.request.limit || self.out.len() > MAX_PAGE_BYTES
+    }
+
+    fn push(&mut self, key: &[u8], row: Row<'_>) -> Result<(), RowError> {
+        if self.count > 0 {
+            self.out.push(b',');
+        }
+        self.count += 1;
+        self.last.clear();
+        self.last.extend_from_slice(key);
+        self.writer.write(key, row, &mut self.out)
+    }
+
+    /// `offsets` are those of the view that was read, by partition; `more` says that there are rows behind the last one.
+    fn finish(mut self, offsets: Vec<i64>, more: bool) -> Vec<u8> {
+        let cursor = Cursor {
+            offsets: match &self.request.cursor {
+                Some(cursor) => cursor.offsets.clone(),
+                None => offsets,
+            },
+            after: self.last,
+        };
+        let printed = more.then(|| cursor.print());
+        let by_partition: serde_json::Map<_, _> = cursor
+            .offsets
+            .iter()
+            .enumerate()
+            .map(|(p, offset)| (p.to_string(), (*offset).into()))
+            .collect();
+        let tail = serde_json::json!({"cursor": printed, "offsets": by_partition}).to_string();
+        self.out.extend_from_slice(b"],");
+        self.out.extend_from_slice(&tail.as_bytes()[1..]);
+        self.out
+    }
+}
+
+/// A page of rows that are all here. Blocks.
+fn read(open: &OpenTable, rows: &RowsHere, request: &Request) -> Result<Vec<u8>, ApiError> {
+    let mut page = Page::new(open, request)?;
+    let source = |bucket| ScanSource {
+        tables: rows.store(bucket),
+        bucket,
+    };
+    let sources: Vec<ScanSource<'_>> = rows.buckets().map(source).collect();
+    let range = ScanRange {
+        prefix: &request.prefix,
+        after: request.after(),
+    };
     let mut failed: Option<RowError> = None;
-    let end = scan(
-        open.table.def().table_id,
-        &sources,
-        ScanRange {
-            prefix: &request.prefix,
-            after,
-        },
-        |_, key, row| {
-            if count == request.limit || out.len() > MAX_PAGE_BYTES {
-                return Ok::<_, StoreError>(ControlFlow::Break(()));
-            }
-            if count > 0 {
-                out.push(b',');
-            }
-            count += 1;
-            last.clear();
-            last.extend_from_slice(key);
-            failed = writer.write(key, row, &mut out).err();
-            Ok(if failed.is_some() {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            })
-        },
-    )?;
+    let end = scan(open.table.def().table_id, &sources, range, |_, key, row| {
+        if page.is_full() {
+            return Ok::<_, StoreError>(ControlFlow::Break(()));
+        }
+        failed = page.push(key, row).err();
+        Ok(match failed {
+            Some(_) => ControlFlow::Break(()),
+            None => ControlFlow::Continue(()),
+        })
+    })?;
     if let Some(error) = failed {
         return Err(error.into());
     }
-    let offsets = match &request.cursor {
-        Some(cursor) => cursor.offsets.clone(),
-        None => end.views.iter().map(|(_, state)| state.applied).collect(),
+    let offsets = end.views.iter().map(|(_, state)| state.applied);
+    Ok(page.finish(offsets.collect(), end.stopped))
+}
+
+/// A page of rows that lie on several nodes.
+async fn gathered(
+    service: &dyn TableService,
+    open: &Arc<OpenTable>,
+    request: &Request,
+) -> Result<Vec<u8>, ApiError> {
+    let buckets = open.buckets();
+    let wanted = Wanted::Range {
+        prefix: request.prefix.clone(),
+        after: request.after().map(<[u8]>::to_vec),
+        limit: request.limit,
     };
-    let cursor = Cursor {
-        offsets,
-        after: last,
-    };
-    let printed = end.stopped.then(|| cursor.print());
-    let by_partition: serde_json::Map<_, _> = cursor
-        .offsets
-        .iter()
-        .enumerate()
-        .map(|(p, offset)| (p.to_string(), (*offset).into()))
-        .collect();
-    let tail = serde_json::json!({"cursor": printed, "offsets": by_partition}).to_string();
-    out.extend_from_slice(b"],");
-    out.extend_from_slice(&tail.as_bytes()[1..]);
-    Ok(out)
+    let parts = service.gather(open, &buckets, &wanted).await?;
+    merge(open, request, &buckets, &parts)
+}
+
+fn merge(
+    open: &OpenTable,
+    request: &Request,
+    buckets: &[u32],
+    parts: &[Part],
+) -> Result<Vec<u8>, ApiError> {
+    let mut offsets = Vec::with_capacity(buckets.len());
+    for partition in buckets.iter().copied() {
+        let mut standings = parts.iter().flat_map(|part| &part.answer.standings);
+        let found = standings.find(|standing| standing.partition == partition);
+        offsets.push(found.ok_or(ReadError::Behind { partition })?.applied);
+    }
+    // What lies behind the last row of a part that ended early is not known there.
+    let ended = parts.iter().filter(|part| part.answer.more);
+    let known_up_to = ended
+        .map(|part| part.rows().last().map(|(key, _)| key))
+        .min();
+    let mut rows: Vec<(&[u8], &[u8])> = parts.iter().flat_map(Part::rows).collect();
+    rows.sort_unstable();
+    let mut page = Page::new(open, request)?;
+    let mut more = known_up_to.is_some();
+    for (key, row) in rows {
+        if page.is_full() || known_up_to.is_some_and(|last| Some(key) > last) {
+            more = true;
+            break;
+        }
+        page.push(key, Row::decode(row).map_err(StoreError::from)?)?;
+    }
+    Ok(page.finish(offsets, more))
 }

@@ -546,3 +546,34 @@ async fn a_table_is_made_and_described() {
         None,
     );
 }
+
+/// As they do while the table's partitions move: what is asked of one node is the same as where all rows are.
+#[tokio::test]
+async fn rows_that_lie_on_several_nodes_are_put_together() {
+    let service = Fake::new();
+    for number in 0..20 {
+        let row = format!("/v1/tables/counts/rows/{number}");
+        put(&service, &row, json!({"value": format!("v{number}")})).await;
+    }
+    async fn asked(service: &Arc<Fake>) -> Vec<(u16, Value)> {
+        let keys = json!({"keys": [3, 99, 0, 19], "columns": ["value"]});
+        let mut answers = vec![
+            get(service, "/v1/tables/counts/rows/7").await,
+            get(service, "/v1/tables/counts/rows/77").await,
+            lookup(service, "counts", keys).await,
+            get(service, "/v1/tables/counts/rows").await,
+        ];
+        let mut next = String::new();
+        for _ in 0..7 {
+            let page = format!("/v1/tables/counts/rows?limit=3&cursor={next}");
+            let page = get(service, &page).await;
+            next = page.1["cursor"].as_str().unwrap_or_default().to_owned();
+            answers.push(page);
+        }
+        answers
+    }
+    let here = asked(&service).await;
+    assert_eq!(here[3].1["rows"].as_array().map(Vec::len), Some(20));
+    service.fail_reads(ReadError::Spread);
+    assert_eq!(asked(&service).await, here);
+}

@@ -1,12 +1,14 @@
 //! Requests about the cluster, its configuration and what it holds.
 
 use kafka_protocol::messages::{
-    AlterConfigsRequest, ApiKey, ApiVersionsRequest, DescribeClusterRequest,
-    DescribeConfigsRequest, DescribeLogDirsRequest, DescribeQuorumRequest,
+    AlterConfigsRequest, AlterPartitionReassignmentsRequest, ApiKey, ApiVersionsRequest,
+    DescribeClusterRequest, DescribeConfigsRequest, DescribeLogDirsRequest, DescribeQuorumRequest,
     DescribeTopicPartitionsRequest, ElectLeadersRequest, IncrementalAlterConfigsRequest,
-    MetadataRequest, alter_configs_request, describe_configs_request, describe_log_dirs_request,
-    describe_quorum_request, describe_topic_partitions_request, elect_leaders_request,
-    incremental_alter_configs_request, metadata_request,
+    ListPartitionReassignmentsRequest, MetadataRequest, UnregisterBrokerRequest,
+    alter_configs_request, alter_partition_reassignments_request, describe_configs_request,
+    describe_log_dirs_request, describe_quorum_request, describe_topic_partitions_request,
+    elect_leaders_request, incremental_alter_configs_request, list_partition_reassignments_request,
+    metadata_request,
 };
 
 use super::layout::*;
@@ -173,6 +175,62 @@ pub const DESCRIBE_QUORUM: Request = Request {
             ),
         ])),
     )]),
+};
+
+pub const ALTER_PARTITION_REASSIGNMENTS: Request = Request {
+    key: ApiKey::AlterPartitionReassignments,
+    name: "AlterPartitionReassignments",
+    first: 0,
+    last: 1,
+    flexible: 0,
+    body: Layout::of::<AlterPartitionReassignmentsRequest>(&[
+        field("timeout_ms", INT32),
+        field("allow_replication_factor_change", BOOL).since(1),
+        field(
+            "topics",
+            structs(&Layout::of::<
+                alter_partition_reassignments_request::ReassignableTopic,
+            >(&[
+                field("name", STRING),
+                field("partitions", structs(&REASSIGNABLE_PARTITION)),
+            ])),
+        ),
+    ]),
+};
+
+const REASSIGNABLE_PARTITION: Layout =
+    Layout::of::<alter_partition_reassignments_request::ReassignablePartition>(&[
+        field("partition_index", INT32),
+        field("replicas", INT32S),
+    ]);
+
+pub const LIST_PARTITION_REASSIGNMENTS: Request = Request {
+    key: ApiKey::ListPartitionReassignments,
+    name: "ListPartitionReassignments",
+    first: 0,
+    last: 0,
+    flexible: 0,
+    body: Layout::of::<ListPartitionReassignmentsRequest>(&[
+        field("timeout_ms", INT32),
+        field(
+            "topics",
+            structs(&Layout::of::<
+                list_partition_reassignments_request::ListPartitionReassignmentsTopics,
+            >(&[
+                field("name", STRING),
+                field("partition_indexes", INT32S),
+            ])),
+        ),
+    ]),
+};
+
+pub const UNREGISTER_BROKER: Request = Request {
+    key: ApiKey::UnregisterBroker,
+    name: "UnregisterBroker",
+    first: 0,
+    last: 0,
+    flexible: 0,
+    body: Layout::of::<UnregisterBrokerRequest>(&[field("broker_id", INT32)]),
 };
 
 pub const DESCRIBE_CLUSTER: Request = Request {

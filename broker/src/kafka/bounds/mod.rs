@@ -51,9 +51,12 @@ pub const REQUESTS: &[Request] = &[
     groups::DELETE_GROUPS,
     cluster::ELECT_LEADERS,
     cluster::INCREMENTAL_ALTER_CONFIGS,
+    cluster::ALTER_PARTITION_REASSIGNMENTS,
+    cluster::LIST_PARTITION_REASSIGNMENTS,
     offsets::OFFSET_DELETE,
     cluster::DESCRIBE_QUORUM,
     cluster::DESCRIBE_CLUSTER,
+    cluster::UNREGISTER_BROKER,
     cluster::DESCRIBE_TOPIC_PARTITIONS,
 ];
 

@@ -349,9 +349,12 @@ fn the_codec_has_every_described_version_of_request_and_response() {
         DeleteGroups: DeleteGroupsRequest, DeleteGroupsResponse;
         ElectLeaders: ElectLeadersRequest, ElectLeadersResponse;
         IncrementalAlterConfigs: IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse;
+        AlterPartitionReassignments: AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse;
+        ListPartitionReassignments: ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse;
         OffsetDelete: OffsetDeleteRequest, OffsetDeleteResponse;
         DescribeQuorum: DescribeQuorumRequest, DescribeQuorumResponse;
         DescribeCluster: DescribeClusterRequest, DescribeClusterResponse;
+        UnregisterBroker: UnregisterBrokerRequest, UnregisterBrokerResponse;
         DescribeTopicPartitions: DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse;
     }
     assert_eq!(checked, REQUESTS.len());

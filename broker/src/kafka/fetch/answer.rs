@@ -8,8 +8,8 @@ use weir_log::{ReadError, ReadRequest};
 
 use super::response::PartitionAnswer;
 use super::session::{Key, Want};
-use super::{Isolation, Limits, ahead};
-use crate::broker::Broker;
+use super::{Isolation, Limits, ahead, nearest};
+use crate::broker::{Broker, Standing};
 use crate::kafka::{ErrorCode, Session};
 use crate::partition::Partition;
 
@@ -35,12 +35,12 @@ pub async fn read_all(reader: Reader<'_>, wants: &[(Key, Want)]) -> Vec<(Key, Pa
     while !rest.is_empty() {
         let (now, later) = rest.split_at(independent(rest, left, first));
         let reads = now.iter().map(async |(key, want)| {
-            let partition = match locate(broker, key, want, limits) {
+            let source = match locate(broker, key, want, limits) {
                 Err(failed) => return failed,
-                Ok(partition) => partition,
+                Ok(source) => source,
             };
             let max_bytes = want.max_bytes().min(left);
-            read_one(reader, &partition, key.index, want, max_bytes, first).await
+            read_one(reader, &source, key.index, want, max_bytes, first).await
         });
         let read = join_all(reads).await;
         for ((key, _), answer) in now.iter().zip(read) {
@@ -72,14 +72,31 @@ fn independent(wants: &[(Key, Want)], left: usize, first: bool) -> usize {
         .max(1)
 }
 
-/// The partition, if this node leads it and the reader's epoch is the leader's.
+/// The replica that is read, and what it is worth.
+struct Source {
+    partition: Arc<Partition>,
+    standing: Standing,
+}
+
+/// The replica here, if this reader may read it and the reader's epoch is the leader's.
 fn locate(
     broker: &Broker,
     key: &Key,
     want: &Want,
     limits: &Limits,
-) -> Result<Arc<Partition>, PartitionAnswer> {
-    let found = broker.led_partition(&key.topic, key.index, want.current_leader_epoch);
+) -> Result<Source, PartitionAnswer> {
+    let epoch = want.current_leader_epoch;
+    let found = match limits.reads_followers() {
+        true => broker.replica(&key.topic, key.index, epoch),
+        false => {
+            let led = broker.led_partition(&key.topic, key.index, epoch);
+            led.map(|partition| (partition, Standing::Leads))
+        }
+    };
+    let found = found.map(|(partition, standing)| Source {
+        partition,
+        standing,
+    });
     found.map_err(|error| {
         let mut answer = failed(key.index, error);
         match error {
@@ -99,13 +116,17 @@ fn locate(
 
 async fn read_one(
     reader: Reader<'_>,
-    partition: &Arc<Partition>,
+    source: &Source,
     index: i32,
     want: &Want,
     max_bytes: usize,
     at_least_one: bool,
 ) -> PartitionAnswer {
     let limits = reader.limits;
+    let Source {
+        partition,
+        standing,
+    } = source;
     let (start, end) = {
         let log = partition.log.read();
         (log.log_start_offset(), log.next_offset())
@@ -117,8 +138,16 @@ async fn read_one(
         last_stable_offset: end,
         log_start_offset: start,
         lists_aborted,
+        by_follower: *standing != Standing::Leads,
         ..PartitionAnswer::default()
     };
+    // Before any epoch is looked at: this replica may not know the latest ones.
+    if lacks(*standing, want.fetch_offset, end) {
+        return PartitionAnswer {
+            lists_aborted,
+            ..failed(index, ErrorCode::OffsetNotAvailable)
+        };
+    }
     let out_of_range = || PartitionAnswer {
         lists_aborted,
         ..failed(index, ErrorCode::OffsetOutOfRange)
@@ -137,6 +166,12 @@ async fn read_one(
     if want.fetch_offset < start || want.fetch_offset > end {
         return out_of_range();
     }
+    if *standing == Standing::Leads {
+        answer.preferred_read_replica = nearest::of(reader, partition);
+    }
+    if answer.preferred_read_replica.is_some() {
+        return answer;
+    }
     if want.fetch_offset == end || (max_bytes == 0 && !at_least_one) {
         return answer;
     }
@@ -151,6 +186,16 @@ async fn read_one(
         Err(code) => return failed(index, code),
     }
     answer
+}
+
+/// Whether a reader at this offset waits for what a follower here does not have yet: the leader may have told it of the
+/// offset, and what lies below is there. A follower that gets nothing either keeps no reader that has read it all.
+fn lacks(standing: Standing, fetch_offset: i64, end: i64) -> bool {
+    match standing {
+        Standing::Leads => false,
+        Standing::Follows => fetch_offset > end,
+        Standing::Behind => fetch_offset >= end,
+    }
 }
 
 /// From memory at once; from a disk on a thread that may block, if that has not been done already.
@@ -202,5 +247,22 @@ pub fn failed(index: i32, error: ErrorCode) -> PartitionAnswer {
         last_stable_offset: -1,
         log_start_offset: -1,
         ..PartitionAnswer::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(standing: Standing, lacked: [bool; 3]) {
+        let found = [4, 5, 6].map(|offset| lacks(standing, offset, 5));
+        assert_eq!(found, lacked, "{standing:?}");
+    }
+
+    #[test]
+    fn a_reader_waits_for_what_a_follower_lacks() {
+        check(Standing::Leads, [false, false, false]);
+        check(Standing::Follows, [false, false, true]);
+        check(Standing::Behind, [false, true, true]);
     }
 }

@@ -2,11 +2,14 @@
 //! v5 log start · v7 sessions (KIP-227) · v9 leader epoch fences · v11 rack · v12 flexible, last
 //! fetched epoch (KIP-595) · v13 topic ids (KIP-516) · v15 replica state · v16 leader endpoints (KIP-951)
 //!
-//! Only committed bytes are served, so no barrier is needed. Every partition that a request names
-//! is answered in its order; a request waits until `min_bytes` are there, an error is, or its time is up.
+//! Only committed bytes are served, so no barrier is needed, and any replica serves readers of v11 and later
+//! (KIP-392); the leader sends a reader that names its rack to an in-sync replica there (`nearest`). Every partition
+//! that a request names is answered in its order; a request waits until `min_bytes` are there, an error is, or its time
+//! is up.
 
 pub(super) mod ahead;
 mod answer;
+mod nearest;
 pub mod response;
 pub mod session;
 
@@ -17,7 +20,7 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 use kafka_protocol::messages::{ApiKey, FetchRequest};
-use kafka_protocol::protocol::Decodable;
+use kafka_protocol::protocol::{Decodable, StrBytes};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -33,6 +36,8 @@ use crate::partition::Partition;
 
 /// Kafka's `fetch.max.bytes`.
 const MAX_BYTES: usize = 55 << 20;
+/// The first version whose readers know of followers (KIP-392).
+const FOLLOWERS_SINCE: i16 = 11;
 
 /// Which records a reader wants to see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +64,15 @@ struct Limits {
     deadline: Instant,
     isolation: Isolation,
     version: i16,
+    /// Where the reader is; empty where it does not say.
+    rack: StrBytes,
+}
+
+impl Limits {
+    /// Whether the reader may be served by a follower; who does not know of that is told who leads.
+    fn reads_followers(&self) -> bool {
+        self.version >= FOLLOWERS_SINCE
+    }
 }
 
 /// Answers one request; the response stage of a connection.
@@ -107,6 +121,13 @@ pub async fn fetch(
             broker.fetch_sessions.changes(*id, answers)
         }
     };
+    for (_, answer) in &answers {
+        let bytes = answer.records_bytes() as u64;
+        broker
+            .metrics
+            .fetched_bytes
+            .count(answer.by_follower, bytes);
+    }
     if version >= 16 && answers.iter().any(|(_, a)| a.current_leader.is_some()) {
         answer.endpoints = broker.endpoints();
     }
@@ -175,9 +196,12 @@ async fn wait_and_read(reader: Reader<'_>, wants: &[(Key, Want)]) -> Vec<(Key, P
     }
 }
 
-/// Whether an answer ends the wait. A partition that is not there does not: the others may have records.
+/// Whether an answer ends the wait. A partition that is not there does not: the others may have records. Nor does one
+/// whose replica here lacks what is asked for, since that may still come.
 fn settles(answer: &PartitionAnswer) -> bool {
-    (answer.error_code != 0 && !answer.missing) || answer.diverging_epoch.is_some()
+    let is_late = answer.error_code == ErrorCode::OffsetNotAvailable.code();
+    let is_final = answer.error_code != 0 && !answer.missing && !is_late;
+    is_final || answer.diverging_epoch.is_some() || answer.preferred_read_replica.is_some()
 }
 
 /// The partitions that a waiting request watches; forgotten when it ends, however it ends.
@@ -207,6 +231,7 @@ fn limits(version: i16, isolation: Isolation, request: &FetchRequest) -> Limits 
         deadline: Instant::now() + wait,
         isolation,
         version,
+        rack: request.rack_id.clone(),
     }
 }
 
@@ -305,5 +330,22 @@ impl RawApi for Fetch {
                 Err(_) => Reply::Close("a fetch request is malformed"),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_still_come_is_waited_for() {
+        let failed = |code| settles(&answer::failed(0, code));
+        assert!(!failed(ErrorCode::OffsetNotAvailable));
+        assert!(failed(ErrorCode::OffsetOutOfRange));
+        assert!(!settles(&PartitionAnswer::default()));
+        assert!(settles(&PartitionAnswer {
+            preferred_read_replica: Some(2),
+            ..PartitionAnswer::default()
+        }));
     }
 }

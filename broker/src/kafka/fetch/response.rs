@@ -6,6 +6,9 @@ use bytes::Bytes;
 use crate::kafka::codec::Writer;
 use crate::kafka::produce::request::TopicRef;
 
+/// On the wire, in the place of a replica.
+const NO_REPLICA: i32 = -1;
+
 /// A broker's id, host, port and rack.
 pub type Endpoint = (i32, String, i32, Option<String>);
 
@@ -23,6 +26,10 @@ pub struct PartitionAnswer {
     pub lists_aborted: bool,
     /// The partition is not here.
     pub missing: bool,
+    /// v11+: the replica that is to be asked instead (KIP-392); then there are no records.
+    pub preferred_read_replica: Option<i32>,
+    /// The partition was read here, and this node does not lead it.
+    pub by_follower: bool,
     /// v12+: the largest epoch and its end offset, when the reader's last epoch diverges (KIP-595).
     pub diverging_epoch: Option<(i32, i64)>,
     /// v12+: leader's id and epoch, sent with an error that a new leader explains (KIP-951).
@@ -87,7 +94,7 @@ fn write_partition(out: &mut Writer, partition: &PartitionAnswer, version: i16) 
     // Aborted transactions: none, or null for who did not ask.
     out.array_len(partition.lists_aborted.then_some(0));
     if version >= 11 {
-        out.i32(-1); // preferred read replica: none
+        out.i32(partition.preferred_read_replica.unwrap_or(NO_REPLICA));
     }
     out.bytes(&partition.records);
     let mut tags = Vec::new();
@@ -155,6 +162,7 @@ mod tests {
             last_stable_offset: 9,
             log_start_offset: 1,
             lists_aborted: true,
+            preferred_read_replica: (version >= 11).then_some(6),
             records: vec![Bytes::from_static(b"abc"), Bytes::from_static(b"de")],
             ..PartitionAnswer::default()
         };
@@ -188,6 +196,9 @@ mod tests {
             assert_eq!(partitions[0].aborted_transactions.as_deref(), Some(&[][..]));
             assert_eq!(partitions[1].aborted_transactions, None);
             assert_eq!(partitions[1].error_code, 6);
+            let preferred = partitions.iter().map(|one| one.preferred_read_replica.0);
+            let expected = if version >= 11 { [6, -1] } else { [-1, -1] };
+            assert!(preferred.eq(expected), "v{version}");
             if version >= 12 {
                 assert_eq!(partitions[1].current_leader.leader_epoch, 7);
                 assert_eq!(partitions[1].diverging_epoch.end_offset, 44);

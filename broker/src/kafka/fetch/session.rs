@@ -53,6 +53,8 @@ impl Cached {
     /// Whether an incremental answer has to name the partition.
     fn changed(&mut self, answer: &PartitionAnswer) -> bool {
         let mut changed = !answer.records.is_empty() || answer.diverging_epoch.is_some();
+        // The reader asks here again only where it has not taken the advice.
+        changed |= answer.preferred_read_replica.is_some();
         changed |= self.high_watermark != answer.high_watermark;
         changed |= self.log_start_offset != answer.log_start_offset;
         self.high_watermark = answer.high_watermark;
@@ -313,6 +315,21 @@ mod tests {
         let id = opened(&sessions);
         assert_eq!(sessions.changes(id, vec![(key(0), answer(-1, 6))]).len(), 1);
         assert_eq!(sessions.changes(id, vec![(key(0), answer(5, 0))]).len(), 1);
+        assert_eq!(sessions.changes(id, vec![(key(0), answer(5, 0))]).len(), 0);
+    }
+
+    #[test]
+    fn a_preferred_replica_is_named_each_time() {
+        let sessions = FetchSessions::default();
+        let id = opened(&sessions);
+        let advised = PartitionAnswer {
+            preferred_read_replica: Some(3),
+            ..answer(5, 0)
+        };
+        for _ in 0..2 {
+            let kept = sessions.changes(id, vec![(key(0), advised.clone())]);
+            assert_eq!(kept[0].1.preferred_read_replica, Some(3));
+        }
         assert_eq!(sessions.changes(id, vec![(key(0), answer(5, 0))]).len(), 0);
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use weir_log::{Codec, InvalidBatch, ProduceRules};
+use weir_log::{BatchHeader, Codec, InvalidBatch, ProduceRules};
 
 use super::enforce::{Unfit, enforce};
 use super::request::{PartitionData, ProduceRequest, TopicRef};
@@ -13,7 +13,9 @@ use crate::broker::Broker;
 use crate::kafka::ErrorCode;
 use crate::kafka::sums::Sums;
 use crate::partition::Partition;
+use crate::shard::entry::PartitionId;
 use crate::shard::proposer::{Ack, Part};
+use crate::shard::refusals::{Numbered, Refusals};
 use crate::space::Admission;
 use crate::topic::{MAX_DECOMPRESSED_BYTES, TopicView};
 
@@ -47,6 +49,8 @@ pub struct Facts {
     pub max_decompressed_bytes: usize,
     /// The schemas here are known to be the latest.
     pub latest: bool,
+    /// Of the connection that it came on.
+    pub refusals: Arc<Refusals>,
 }
 
 /// Why a batch is not appended, or not yet.
@@ -76,6 +80,41 @@ impl Declined {
 /// Finds the partition, checks the batch by its topic's rules, and enforces the topic's schemas. A batch that is to be
 /// checked apart stays in `data`. `sums` are of the frame that it came in.
 pub fn admit(
+    broker: &Arc<Broker>,
+    facts: &Facts,
+    view: Option<&TopicView>,
+    topic: &TopicRef,
+    data: &mut PartitionData,
+    sums: &Sums,
+) -> Result<Part, Declined> {
+    let admitted = check(broker, facts, view, topic, data, sums);
+    if let Err(Declined::Refused(refused)) = &admitted {
+        note(facts, view, data, refused);
+    }
+    admitted
+}
+
+/// Notes a batch that is refused, where its producer will send it again as it is.
+pub fn note(facts: &Facts, view: Option<&TopicView>, data: &PartitionData, refused: &Refused) {
+    use ErrorCode::{KafkaStorageError, NotEnoughReplicas, NotLeaderOrFollower};
+    let comes_again = matches!(
+        refused.error,
+        KafkaStorageError | NotEnoughReplicas | NotLeaderOrFollower
+    );
+    let Some((view, records)) = view.zip(data.records.as_ref()).filter(|_| comes_again) else {
+        return;
+    };
+    let id = PartitionId {
+        topic: view.topic.id,
+        index: data.index,
+    };
+    let header = BatchHeader::parse(records).ok();
+    if let Some(batch) = header.and_then(|header| Numbered::of(id, &header)) {
+        facts.refusals.note(batch);
+    }
+}
+
+fn check(
     broker: &Arc<Broker>,
     facts: &Facts,
     view: Option<&TopicView>,
@@ -122,6 +161,7 @@ pub fn admit(
     match enforce(broker, view, client_id, index, &batch, facts.latest) {
         Ok(()) => {}
         Err(Unfit::Refused(refused)) => {
+            *records = batch.bytes;
             return Err(Declined::Refused(Refused {
                 log_start_offset,
                 ..refused
@@ -164,7 +204,7 @@ fn find(broker: &Broker, view: &TopicView, index: i32) -> Result<Arc<Partition>,
             code => code,
         })
     })?;
-    if partition.shard.leadership().open {
+    if partition.leadership().open {
         Ok(partition)
     } else {
         Err(Refused::code(ErrorCode::NotLeaderOrFollower))

@@ -123,7 +123,7 @@ fn note(
                 partition,
                 index: index(refused),
                 key_prefix: key_prefix(keys.get(&refused.index).copied()),
-                part: refusal.part.as_str(),
+                part: refusal.part.as_str().into(),
                 subject: refusal.subject.clone(),
                 id: refusal.id,
                 field: refusal.field.clone(),

@@ -4,7 +4,8 @@
 //!
 //! The ordered stage checks every batch and puts it into its shard's queue, so that a connection's
 //! batches keep their order; the response stage waits for the outcomes. Batches that are much work
-//! are checked in the response stage, in their turn: `apart`.
+//! are checked in the response stage, in their turn: `apart`. A batch that is refused keeps its place
+//! before those that follow it: `shard::refusals`.
 
 mod admit;
 mod apart;
@@ -31,8 +32,10 @@ use self::request::{ProduceRequest, TopicRef};
 pub use self::response::Refused;
 use crate::broker::Broker;
 use crate::kafka::{Body, RawApi, Reply, RequestHead, Session};
+use crate::partition::Stage;
 use crate::shard::host::ShardHost;
 use crate::shard::proposer::{AppendError, Part, PartResult, Submit};
+use crate::shard::refusals::Refusals;
 
 /// An append takes an fsync, so a shorter wait than this would tell nothing.
 const MIN_TIMEOUT: Duration = Duration::from_secs(1);
@@ -70,6 +73,11 @@ pub fn produce(
         has_transactional_id: request.transactional_id.is_some(),
         max_decompressed_bytes: HERE_BYTES,
         latest: !broker.peers.possible() || broker.shards.metadata().leadership().open,
+        refusals: session.refusals.clone(),
+    };
+    let submit = {
+        let refusals = session.refusals.clone();
+        move |batch: Batch| submit(batch, frame_bytes, &refusals)
     };
     let Started {
         topics,
@@ -81,7 +89,7 @@ pub fn produce(
     let turn = session.produce_turns.take(!large.is_empty());
     let (mut waits, mut batches) = (Vec::new(), batches);
     if turn.is_none() {
-        waits.extend(batches.drain(..).map(|batch| submit(batch, frame_bytes)));
+        waits.extend(batches.drain(..).map(&submit));
     }
     let (broker, session) = (broker.clone(), session.clone());
     async move {
@@ -90,7 +98,7 @@ pub fn produce(
             for (slot, checked) in apart::check(broker.clone(), facts, large).await {
                 settle_admission(&mut batches, &mut slots, slot, checked);
             }
-            waits.extend(batches.into_iter().map(|batch| submit(batch, frame_bytes)));
+            waits.extend(batches.into_iter().map(&submit));
             drop(turn);
         }
         for (indices, results) in
@@ -155,7 +163,10 @@ fn start(broker: &Arc<Broker>, facts: &Facts, request: ProduceRequest) -> Starte
                 result: Ok(Err(AppendError::Unknown)),
             });
             let admitted = match &whole {
-                Err(refused) => Err(refused.clone().into()),
+                Err(refused) => {
+                    admit::note(facts, view.as_deref(), &partition, refused);
+                    Err(refused.clone().into())
+                }
                 Ok(()) => admit::admit(
                     broker,
                     facts,
@@ -226,12 +237,19 @@ fn add(batches: &mut Vec<Batch>, part: Part, slot: usize) {
 type Wait = (Vec<usize>, oneshot::Receiver<Vec<PartResult>>);
 
 /// Each shard answers for the whole frame, since it may be the last to let it go.
-fn submit(batch: Batch, frame_bytes: usize) -> Wait {
+fn submit(batch: Batch, frame_bytes: usize, refusals: &Arc<Refusals>) -> Wait {
     let (reply, outcome) = oneshot::channel();
+    for part in &batch.parts {
+        // It moved while its request waited for its turn: what follows is looked at elsewhere, and perhaps before it.
+        if part.partition.stage() != Stage::Open {
+            part.note_in(refusals);
+        }
+    }
     batch.shard.submit(Submit {
         parts: batch.parts,
         frame_bytes,
         term: None,
+        refusals: refusals.clone(),
         reply,
     });
     (batch.slots, outcome)

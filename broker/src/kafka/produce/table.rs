@@ -58,6 +58,7 @@ impl<'b> TableCheck<'b> {
         records: &BatchRecords<'_>,
     ) -> Result<Vec<RecordRefusal>, Refused> {
         let rules = TableRules {
+            hub: &self.broker.tables,
             here: &self.here,
             candidates: self.candidates,
             max_lag: self.max_lag,

@@ -23,7 +23,8 @@ pub struct NewCluster {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RegisterError {
     #[error(
-        "another data directory has taken this one's place as broker.id {0}: start with an empty --data-dir"
+        "this data directory is no member any more: another one has taken its place as broker.id {0}, or the node was \
+         removed from the cluster; start with an empty --data-dir"
     )]
     Replaced(i32),
     #[error(

@@ -21,6 +21,14 @@ pub enum Op {
     Subtract,
 }
 
+/// Kafka's settings of a broker that throttle reassignments. Moves have a pace of their own here, so they cannot be set;
+/// Kafka's tool removes them once a reassignment has ended, whether it has set them or not.
+const THROTTLES: [&str; 3] = [
+    "leader.replication.throttled.rate",
+    "follower.replication.throttled.rate",
+    "replica.alter.log.dirs.io.max.bytes.per.second",
+];
+
 /// One change of one setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alter {
@@ -103,7 +111,7 @@ pub fn alter_topic(
             .ok_or_else(|| ConfigError::Table("the table's definition is missing".to_owned()))?;
         if !lies_together(layers, topic) {
             let reason = format!(
-                "the partitions of `{}` lie on different sets of nodes, and a table's do not; make a table and copy the records",
+                "the partitions of `{}` lie on different sets of nodes: move them to one first, or make a table and copy the records",
                 topic.name
             );
             return Err(ConfigError::Table(reason));
@@ -143,6 +151,9 @@ pub fn alter_broker(
         current.clone()
     };
     for alter in alters {
+        if alter.op == Op::Delete && THROTTLES.contains(&alter.name.as_str()) {
+            continue;
+        }
         let setting = config::find(BROKER_SETTINGS, &alter.name)?;
         if !setting.dynamic {
             return Err(ConfigError::ReadOnly {

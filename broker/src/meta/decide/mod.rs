@@ -3,6 +3,8 @@
 
 pub mod cluster;
 pub mod configs;
+pub mod moves;
+pub mod spread;
 pub mod tables;
 pub mod topics;
 

@@ -71,7 +71,7 @@ impl Cluster {
     }
 
     fn create_as(&mut self, new: &NewTopic) -> Result<Created, TopicError> {
-        let (commands, created) = topics::create(self.layers(), new)?;
+        let (commands, created) = topics::create(self.layers(), new, &|_| true)?;
         self.commit(commands);
         Ok(created)
     }
@@ -244,10 +244,37 @@ fn topics_lie_on_shards_of_their_replication_factor() {
     let shards = cluster.state.shards().len();
     cluster.create("again", 1, &[]).unwrap();
     assert_eq!(cluster.state.shards().len(), shards, "no more are needed");
-    cluster.commit(topics::grow(&cluster.state, "three", 9, None).unwrap());
+    cluster.commit(topics::grow(&cluster.state, "three", 9, None, &|_| true).unwrap());
     let grown = cluster.state.topics().get("three").unwrap();
     let factor = |place: &crate::meta::PartitionPlace| cluster.state.replicas_of(place.shard).len();
     assert!(grown.partitions.iter().all(|place| factor(place) == 3));
+}
+
+#[test]
+fn new_partitions_lie_on_nodes_that_are_up_where_there_is_a_choice() {
+    let mut cluster = three_nodes();
+    let down = cluster.state.nodes()[&1].raft_id;
+    let is_up = |node| node != down;
+    let mut new = cluster.new_topic("t");
+    (new.partitions, new.replication_factor) = (6, 1);
+    let (commands, created) = topics::create(cluster.layers(), &new, &is_up).unwrap();
+    cluster.commit(commands);
+    let nodes = |state: &MetaState| {
+        let topic = state.topics().by_id(created.id).unwrap();
+        let places = topic.partitions.iter();
+        places
+            .flat_map(|place| state.replicas_of(place.shard))
+            .collect::<std::collections::BTreeSet<i32>>()
+    };
+    assert_eq!(nodes(&cluster.state), [0, 2].into());
+    cluster.commit(topics::grow(&cluster.state, "t", 12, None, &is_up).unwrap());
+    assert_eq!(nodes(&cluster.state), [0, 2].into());
+    cluster.commit(topics::grow(&cluster.state, "t", 18, None, &|_| true).unwrap());
+    assert_eq!(nodes(&cluster.state), [0, 1, 2].into());
+    let mut new = cluster.new_topic("everywhere");
+    (new.partitions, new.replication_factor) = (1, 3);
+    let (_, created) = topics::create(cluster.layers(), &new, &is_up).unwrap();
+    assert_eq!(created.replication_factor, 3);
 }
 
 #[test]
@@ -347,7 +374,7 @@ fn manual_assignments_are_checked() {
         let mut new = cluster.new_topic("t");
         new.partitions = partitions;
         new.assignments = assignments.iter().map(|(p, r)| (*p, r.to_vec())).collect();
-        topics::create(cluster.layers(), &new).map(|(_, created)| created.partitions)
+        topics::create(cluster.layers(), &new, &|_| true).map(|(_, created)| created.partitions)
     };
     assert_eq!(assign(&[(1, &[0]), (0, &[0])], -1), Ok(2));
     assert!(matches!(
@@ -396,23 +423,23 @@ fn growth_keeps_what_is_there() {
     let mut cluster = Cluster::new();
     cluster.create("t", 2, &[]).unwrap();
     let before = cluster.state.topics().get("t").unwrap().partitions.clone();
-    cluster.commit(topics::grow(&cluster.state, "t", 5, None).unwrap());
+    cluster.commit(topics::grow(&cluster.state, "t", 5, None, &|_| true).unwrap());
     let after = &cluster.state.topics().get("t").unwrap().partitions;
     assert_eq!(after[..2], before[..]);
     assert_eq!(after.len(), 5);
     for (count, assignments) in [(5, None), (4, None)] {
         assert!(matches!(
-            topics::grow(&cluster.state, "t", count, assignments),
+            topics::grow(&cluster.state, "t", count, assignments, &|_| true),
             Err(TopicError::NotMorePartitions { .. })
         ));
     }
     let wrong_number = [vec![0]];
     assert!(matches!(
-        topics::grow(&cluster.state, "t", 7, Some(&wrong_number)),
+        topics::grow(&cluster.state, "t", 7, Some(&wrong_number), &|_| true),
         Err(TopicError::InvalidAssignment(_))
     ));
     assert_eq!(
-        topics::grow(&cluster.state, "u", 5, None),
+        topics::grow(&cluster.state, "u", 5, None, &|_| true),
         Err(TopicError::Unknown("u".to_owned()))
     );
 }
@@ -524,7 +551,7 @@ fn a_table_is_compacted_and_what_makes_its_key_is_frozen() {
         .alter("t", &[alter(Op::Set, "retention.ms", "5")], false)
         .unwrap();
     assert!(matches!(
-        topics::grow(&cluster.state, "t", 4, None),
+        topics::grow(&cluster.state, "t", 4, None, &|_| true),
         Err(TopicError::TableCannotGrow(_))
     ));
     assert!(matches!(
@@ -639,7 +666,7 @@ proptest! {
                     cluster.commit(commands);
                 }
                 (2, Some(_)) => {
-                    if let Ok(commands) = topics::grow(&cluster.state, &name, count, None) {
+                    if let Ok(commands) = topics::grow(&cluster.state, &name, count, None, &|_| true) {
                         cluster.commit(commands);
                     }
                 }

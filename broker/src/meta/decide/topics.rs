@@ -120,15 +120,18 @@ pub struct Created {
 }
 
 /// Decides one topic of a CreateTopics request.
+///
+/// `is_up`: whether a Raft node can take part now; partitions are put on others only where there is no choice.
 pub fn create(
     layers: Layers<'_>,
     new: &NewTopic,
+    is_up: &dyn Fn(u64) -> bool,
 ) -> Result<(Vec<MetaCommand>, Created), TopicError> {
     let state = layers.state;
     check_name(state, new)?;
     let configs = configs::new_topic(layers, &new.configs)?;
     let table = configs::wants_table(layers, &configs);
-    let (places, shards) = place(layers, new, table)?;
+    let (places, shards) = place(layers, new, table, is_up)?;
     let replication_factor = shards.replicas(places[0].shard).len() as i16;
     if table
         && [".changelog", ".debezium"]
@@ -162,6 +165,7 @@ pub fn create(
         created_at_ms: new.now_ms,
         partitioners: draft.as_ref().map(|draft| draft.partitioners),
         table: draft.map(|draft| draft.definition),
+        moves: BTreeMap::new(),
     };
     let mut commands = shards.commands();
     commands.push(MetaCommand::CreateTopic(topic));
@@ -169,21 +173,26 @@ pub fn create(
 }
 
 /// The shards of a cluster, and those that a decision adds.
-struct Shards<'a> {
+pub(super) struct Shards<'a> {
     state: &'a MetaState,
     made: BTreeMap<u64, ShardInfo>,
 }
 
 impl<'a> Shards<'a> {
-    fn of(state: &'a MetaState) -> Shards<'a> {
+    pub(super) fn of(state: &'a MetaState) -> Shards<'a> {
         let made = BTreeMap::new();
         Shards { state, made }
     }
 
     fn all(&self) -> BTreeMap<u64, ShardInfo> {
-        let mut all = self.state.shards().clone();
+        let mut all = self.state.open_shards();
         all.extend(self.made.clone());
         all
+    }
+
+    fn next(&self) -> u64 {
+        let made = self.made.last_key_value().map_or(0, |(id, _)| id + 1);
+        made.max(self.state.next_shard())
     }
 
     fn replicas(&self, shard: u64) -> Vec<i32> {
@@ -193,25 +202,58 @@ impl<'a> Shards<'a> {
         }
     }
 
-    /// The shards with so many replicas; every node is the first to lead some.
-    fn of_factor(&mut self, factor: usize) -> Vec<u64> {
+    /// Of the shards with so many replicas, where every node is the first to lead some, those with the fewest nodes that
+    /// are down.
+    pub(super) fn of_factor(&mut self, factor: usize, is_up: &dyn Fn(u64) -> bool) -> Vec<u64> {
         let all = self.all();
         let nodes = placement::places(self.state);
         let per_node = self.state.shards_per_node().max(1);
-        let missing = placement::missing_shards(&nodes, &all, factor, per_node);
+        let missing = placement::missing_shards(&nodes, &all, factor, per_node, self.next());
         self.made.extend(missing);
         let all = self.all().into_iter();
-        all.filter(|(_, info)| info.replicas.len() == factor)
+        let fitting = all.filter(|(_, info)| info.replicas.len() == factor);
+        let down = |broker: &&i32| {
+            let node = self.state.nodes().get(broker);
+            node.is_none_or(|node| !is_up(node.raft_id))
+        };
+        let down = |info: &ShardInfo| info.replicas.iter().filter(down).count();
+        let fitting: Vec<(u64, usize)> = fitting.map(|(id, info)| (id, down(&info))).collect();
+        let fewest = fitting.iter().map(|(_, down)| *down).min();
+        let fitting = fitting.into_iter();
+        fitting
+            .filter(|(_, down)| Some(*down) == fewest)
             .map(|(id, _)| id)
             .collect()
     }
 
     /// Of these shards, those that lie on the same nodes as the one that `topic` would begin in.
     fn together(&self, topic: &str, shards: Vec<u64>) -> Vec<u64> {
-        let set = |shard| self.replicas(shard).into_iter().collect::<BTreeSet<i32>>();
-        let first = set(shard_for(topic, 0, &shards));
-        let mut shards = shards;
-        shards.retain(|shard| set(*shard) == first);
+        match shards.is_empty() {
+            true => shards,
+            false => self.on_set(&self.set(shard_for(topic, 0, &shards)), shards),
+        }
+    }
+
+    /// Of these shards, those that lie on the same nodes as some partition of `topic` does or will, where there are any;
+    /// else on one set of nodes.
+    pub(super) fn beside(&self, topic: &Topic, shards: Vec<u64>) -> Vec<u64> {
+        let goes = topic.moves.values().map(|going| going.to);
+        let lies = topic.partitions.iter().map(|place| place.shard);
+        for shard in goes.chain(lies) {
+            let beside = self.on_set(&self.set(shard), shards.clone());
+            if !beside.is_empty() {
+                return beside;
+            }
+        }
+        self.together(&topic.name, shards)
+    }
+
+    fn set(&self, shard: u64) -> BTreeSet<i32> {
+        self.replicas(shard).into_iter().collect()
+    }
+
+    fn on_set(&self, set: &BTreeSet<i32>, mut shards: Vec<u64>) -> Vec<u64> {
+        shards.retain(|shard| self.set(*shard) == *set);
         shards
     }
 
@@ -231,15 +273,32 @@ impl<'a> Shards<'a> {
         if !fitting.is_empty() {
             return fitting;
         }
-        let nodes = placement::places(self.state);
-        let node = |id: &i32| nodes.iter().find(|node| node.broker_id == *id);
-        let nodes: Vec<_> = replicas.iter().filter_map(node).collect();
-        let id = all.last_key_value().map_or(1, |(id, _)| id + 1);
-        self.made.insert(id, placement::shard_info(&nodes));
-        vec![id]
+        vec![self.make(replicas)]
     }
 
-    fn commands(self) -> Vec<MetaCommand> {
+    /// The shards with just these replicas in this order.
+    pub(super) fn exactly_on(&mut self, replicas: &[i32]) -> Vec<u64> {
+        let all = self.all().into_iter();
+        let fitting = all.filter(|(_, info)| info.replicas == replicas);
+        let fitting: Vec<u64> = fitting.map(|(id, _)| id).collect();
+        match fitting.is_empty() {
+            true => vec![self.make(replicas)],
+            false => fitting,
+        }
+    }
+
+    fn make(&mut self, replicas: &[i32]) -> u64 {
+        let id = self.next();
+        let node = |broker: &i32| self.state.nodes().get(broker).map(|node| node.raft_id);
+        let info = ShardInfo {
+            replicas: replicas.to_vec(),
+            founders: replicas.iter().filter_map(node).collect(),
+        };
+        self.made.insert(id, info);
+        id
+    }
+
+    pub(super) fn commands(self) -> Vec<MetaCommand> {
         match self.made.is_empty() {
             true => Vec::new(),
             false => vec![MetaCommand::AddShards { shards: self.made }],
@@ -275,6 +334,7 @@ fn place<'a>(
     layers: Layers<'a>,
     new: &NewTopic,
     table: bool,
+    is_up: &dyn Fn(u64) -> bool,
 ) -> Result<(Vec<PartitionPlace>, Shards<'a>), TopicError> {
     let state = layers.state;
     let mut shards = Shards::of(state);
@@ -302,7 +362,7 @@ fn place<'a>(
         count if count < 1 => return Err(TopicError::InvalidPartitionCount(count)),
         count => i64::from(count),
     };
-    let brokers = state.nodes().len();
+    let brokers = placement::places(state).len();
     if factor as usize > brokers {
         return Err(TopicError::TooFewBrokers {
             asked: factor,
@@ -312,9 +372,9 @@ fn place<'a>(
     if count > MAX_NEW_PARTITIONS {
         return Err(TopicError::TooMany(count));
     }
-    let mut carriers = shards.of_factor(factor as usize);
+    let mut carriers = shards.of_factor(factor as usize, is_up);
     if table {
-        // A node has all rows of a table, or none.
+        // A node has all rows of a table, or none, until somebody moves some of them.
         carriers = shards.together(&new.name, carriers);
     }
     let places = (0..count as usize).map(|index| at(shard_for(&new.name, index, &carriers)));
@@ -358,7 +418,11 @@ fn assigned(shards: &mut Shards<'_>, new: &NewTopic) -> Result<Vec<u64>, TopicEr
     Ok(by_partition.into_values().collect())
 }
 
-fn check_replicas(state: &MetaState, replicas: &[i32], factor: usize) -> Result<(), TopicError> {
+pub(super) fn check_replicas(
+    state: &MetaState,
+    replicas: &[i32],
+    factor: usize,
+) -> Result<(), TopicError> {
     let refuse = |reason: String| Err(TopicError::InvalidAssignment(reason));
     if replicas.is_empty() {
         return refuse("a partition is assigned to no broker".to_owned());
@@ -398,12 +462,14 @@ pub fn delete(
     Ok(vec![MetaCommand::DeleteTopic { id, highest_epoch }])
 }
 
-/// Decides one topic of a CreatePartitions request: `count` is the number that the topic shall have.
+/// Decides one topic of a CreatePartitions request: `count` is the number that the topic shall have; `is_up` as in
+/// [`create`].
 pub fn grow(
     state: &MetaState,
     name: &str,
     count: i32,
     assignments: Option<&[Vec<i32>]>,
+    is_up: &dyn Fn(u64) -> bool,
 ) -> Result<Vec<MetaCommand>, TopicError> {
     let topic = state
         .topics()
@@ -439,7 +505,7 @@ pub fn grow(
     let mut shards = Shards::of(state);
     let spread = match assignments {
         Some(_) => Vec::new(),
-        None => shards.of_factor(factor),
+        None => shards.of_factor(factor, is_up),
     };
     let mut partitions = Vec::new();
     for partition in current as usize..count as usize {

@@ -1,6 +1,5 @@
-use std::collections::BTreeMap;
-
 use tempfile::TempDir;
+use uuid::Uuid;
 use weir_log::{BatchBuilder, Codec, assign};
 use weir_tables::{
     Budget, KeyDef, KeyFormat, NoSchemas, PartitionerSetting, TableDef, TableDesign, ValueDef,
@@ -9,17 +8,16 @@ use weir_tables::{
 
 use super::*;
 
-/// Logs in memory, each of one-record batches.
+/// A log in memory, of one-record batches.
 #[derive(Default)]
-struct Logs {
-    partitions: Mutex<BTreeMap<u32, Vec<Bytes>>>,
+struct Log {
+    batches: Mutex<Vec<Bytes>>,
     broken: AtomicBool,
 }
 
-impl Logs {
-    fn append(&self, partition: u32, key: &str, value: Option<&str>) -> i64 {
-        let mut partitions = self.partitions.lock();
-        let log = partitions.entry(partition).or_default();
+impl Log {
+    fn append(&self, key: &str, value: Option<&str>) -> i64 {
+        let mut log = self.batches.lock();
         let mut builder = BatchBuilder::new(Codec::None);
         builder.append(1, Some(key.as_bytes()), value.map(str::as_bytes), &[]);
         let mut batch = builder.build().unwrap();
@@ -29,30 +27,28 @@ impl Logs {
     }
 }
 
-impl FoldSource for Logs {
-    fn log_start(&self, _: Uuid, partition: u32) -> Option<i64> {
-        self.partitions.lock().get(&partition).map(|_| 0)
+impl FoldSource for Log {
+    fn log_start(&self) -> i64 {
+        0
     }
 
-    fn high_watermark(&self, _: Uuid, partition: u32) -> Option<i64> {
-        self.partitions
-            .lock()
-            .get(&partition)
-            .map(|log| log.len() as i64)
+    fn high_watermark(&self) -> i64 {
+        self.batches.lock().len() as i64
     }
 
-    fn read(&self, _: Uuid, partition: u32, from: i64, _: usize) -> io::Result<Vec<Bytes>> {
+    fn read(&self, from: i64, _: usize) -> io::Result<Vec<Bytes>> {
         if self.broken.load(Ordering::SeqCst) {
             return Err(io::Error::other("the disk is gone"));
         }
-        let batches = self.partitions.lock()[&partition].clone();
+        let batches = self.batches.lock().clone();
         Ok(batches.into_iter().skip(from as usize).take(2).collect())
     }
 }
 
 struct Fixture {
     _dir: TempDir,
-    logs: Arc<Logs>,
+    /// By bucket.
+    logs: Vec<Arc<Log>>,
     folder: Folder,
     table: Arc<Table>,
 }
@@ -63,8 +59,8 @@ impl Fixture {
     fn new() -> Self {
         let dir = TempDir::new().unwrap();
         let tables = Arc::new(Tables::open(dir.path(), Budget::new(1 << 20, 1 << 20)).unwrap());
-        let logs = Arc::new(Logs::default());
-        let folder = Folder::new(tables, logs.clone());
+        let logs = (0..3).map(|_| Arc::default()).collect();
+        let folder = Folder::new(tables);
         let design = TableDesign {
             key: KeyDef::raw(KeyFormat::String),
             value: ValueDef::raw(ValueFormat::String),
@@ -80,8 +76,21 @@ impl Fixture {
         }
     }
 
+    fn log(&self, bucket: u32) -> &Arc<Log> {
+        &self.logs[bucket as usize]
+    }
+
     fn attach(&self, bucket: u32) {
-        self.folder.attach(self.table.clone(), bucket).unwrap();
+        self.attach_in(bucket, 0, self.log(bucket));
+    }
+
+    fn attach_in(&self, bucket: u32, stay: u64, log: &Arc<Log>) {
+        let (table, log) = (self.table.clone(), log.clone());
+        self.folder.attach(table, bucket, stay, log).unwrap();
+    }
+
+    fn rows(&self, bucket: u32, stay: u64) -> Rows {
+        self.folder.rows(ID, bucket, stay).expect("it is folded")
     }
 
     fn value(&self, bucket: u32, key: &str) -> Option<String> {
@@ -94,11 +103,15 @@ impl Fixture {
     }
 
     async fn wait(&self, bucket: u32, offset: i64) {
-        let waited = self.folder.wait_applied(ID, bucket, offset);
-        tokio::time::timeout(Duration::from_secs(10), waited)
+        self.wait_in(bucket, 0, offset).await;
+    }
+
+    async fn wait_in(&self, bucket: u32, stay: u64, offset: i64) {
+        let rows = self.rows(bucket, stay);
+        tokio::time::timeout(Duration::from_secs(10), rows.wait_applied(offset))
             .await
-            .expect("folded in time")
-            .unwrap();
+            .expect("folded in time");
+        assert!(!rows.gone().has());
     }
 }
 
@@ -107,7 +120,7 @@ async fn a_reader_sees_what_was_committed_before_it_came() {
     let fixture = Fixture::new();
     fixture.attach(0);
     for i in 0..100 {
-        let committed = fixture.logs.append(0, "N1", Some(&i.to_string()));
+        let committed = fixture.log(0).append("N1", Some(&i.to_string()));
         fixture.folder.work().notify_one();
         fixture.wait(0, committed).await;
         assert_eq!(fixture.value(0, "N1"), Some(i.to_string()));
@@ -118,7 +131,7 @@ async fn a_reader_sees_what_was_committed_before_it_came() {
 async fn a_log_that_was_there_before_is_folded_in_helpings() {
     let fixture = Fixture::new();
     for i in 0..9 {
-        fixture.logs.append(2, &format!("N{i}"), Some("x"));
+        fixture.log(2).append(&format!("N{i}"), Some("x"));
     }
     fixture.attach(2);
     fixture.wait(2, 9).await;
@@ -138,22 +151,16 @@ async fn a_log_that_was_there_before_is_folded_in_helpings() {
 async fn rows_ahead_of_the_log_wait_for_it() {
     let fixture = Fixture::new();
     for _ in 0..3 {
-        fixture.logs.append(0, "N1", Some("x"));
+        fixture.log(0).append("N1", Some("x"));
     }
     fixture.attach(0);
     fixture.wait(0, 3).await;
     // The log comes back shorter, as before it is replayed after a restart.
-    fixture
-        .logs
-        .partitions
-        .lock()
-        .get_mut(&0)
-        .unwrap()
-        .truncate(1);
+    fixture.log(0).batches.lock().truncate(1);
     fixture.folder.work().notify_one();
-    fixture.logs.append(0, "N1", Some("x"));
-    fixture.logs.append(0, "N1", Some("x"));
-    let committed = fixture.logs.append(0, "N1", Some("y"));
+    fixture.log(0).append("N1", Some("x"));
+    fixture.log(0).append("N1", Some("x"));
+    let committed = fixture.log(0).append("N1", Some("y"));
     fixture.folder.work().notify_one();
     fixture.wait(0, committed).await;
     assert_eq!(fixture.value(0, "N1"), Some("y".into()));
@@ -171,8 +178,8 @@ async fn rows_ahead_of_the_log_wait_for_it() {
 #[tokio::test]
 async fn a_fault_is_named_and_the_fold_tried_again() {
     let fixture = Fixture::new();
-    fixture.logs.broken.store(true, Ordering::SeqCst);
-    fixture.logs.append(1, "N1", Some("x"));
+    fixture.log(1).broken.store(true, Ordering::SeqCst);
+    fixture.log(1).append("N1", Some("x"));
     fixture.attach(1);
     while fixture.folder.lags()[0].fault.is_none() {
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -182,40 +189,84 @@ async fn a_fault_is_named_and_the_fold_tried_again() {
         (lag.records, lag.fault.unwrap().contains("the disk is gone")),
         (1, true)
     );
-    fixture.logs.broken.store(false, Ordering::SeqCst);
+    fixture.log(1).broken.store(false, Ordering::SeqCst);
     fixture.wait(1, 1).await;
     assert_eq!(fixture.folder.lags()[0].fault, None);
 }
 
 #[tokio::test]
-async fn a_dropped_table_goes_and_its_readers_are_told() {
+async fn a_dropped_bucket_goes_and_its_readers_are_told() {
     let fixture = Fixture::new();
     fixture.attach(0);
-    let committed = fixture.logs.append(0, "N1", Some("x"));
+    let committed = fixture.log(0).append("N1", Some("x"));
     fixture.folder.work().notify_one();
     fixture.wait(0, committed).await;
     let folder = &fixture.folder;
-    let (waited, ()) = tokio::join!(folder.wait_applied(ID, 0, committed + 1), async {
-        folder.drop_table(ID);
+    let (had, waits) = (fixture.rows(0, 0), fixture.rows(0, 0));
+    tokio::join!(waits.wait_applied(committed + 1), async {
+        folder.drop_bucket(ID, 0);
     });
-    assert_eq!(
-        waited,
-        Err(WaitError::NotHere {
-            table: ID,
-            bucket: 0
-        })
-    );
+    assert!(had.gone().has() && waits.gone().has());
+    assert!(folder.rows(ID, 0, 0).is_none());
     while fixture.value(0, "N1").is_some() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     assert_eq!(folder.tables().bucket_state(ID, 0).unwrap().applied, 0);
 }
 
+/// It left this shard and came again, and nobody saw it gone: what its log has lost meanwhile, the rows have no more.
+#[tokio::test]
+async fn a_partition_that_comes_again_is_folded_from_its_start() {
+    let fixture = Fixture::new();
+    fixture.attach(0);
+    fixture.log(0).append("N1", Some("x"));
+    let committed = fixture.log(0).append("N2", Some("x"));
+    fixture.folder.work().notify_one();
+    fixture.wait(0, committed).await;
+    let before = fixture.rows(0, 0);
+    let again = Arc::new(Log::default());
+    let committed = again.append("N3", Some("y"));
+    fixture.attach_in(0, 7, &again);
+    assert!(before.gone().has() && fixture.folder.rows(ID, 0, 0).is_none());
+    fixture.wait_in(0, 7, committed).await;
+    assert_eq!(
+        (fixture.value(0, "N1"), fixture.value(0, "N3")),
+        (None, Some("y".into()))
+    );
+    let state = fixture.folder.tables().bucket_state(ID, 0).unwrap();
+    assert_eq!((state.stay, state.row_count), (7, 1));
+
+    // It is opened: another replica of the same stay, which goes on.
+    let open = Arc::new(Log::default());
+    open.append("N3", Some("y"));
+    let committed = open.append("N4", Some("z"));
+    let before = fixture.rows(0, 7);
+    fixture.attach_in(0, 7, &open);
+    fixture.wait_in(0, 7, committed).await;
+    assert!(!before.gone().has());
+    assert_eq!(fixture.value(0, "N4"), Some("z".into()));
+}
+
+#[tokio::test]
+async fn rows_that_were_to_go_are_not_taken_for_those_of_who_comes_at_once() {
+    let fixture = Fixture::new();
+    fixture.attach(0);
+    let committed = fixture.log(0).append("N1", Some("x"));
+    fixture.folder.work().notify_one();
+    fixture.wait(0, committed).await;
+    for _ in 0..100 {
+        fixture.folder.drop_bucket(ID, 0);
+        fixture.attach(0);
+        fixture.wait(0, committed).await;
+        assert_eq!(fixture.value(0, "N1"), Some("x".into()));
+    }
+}
+
 #[tokio::test]
 async fn a_clean_stop_leaves_nothing_to_fold_again() {
     let fixture = Fixture::new();
     fixture.attach(0);
-    let committed = fixture.logs.append(0, "N1", Some("x"));
+    let committed = fixture.log(0).append("N1", Some("x"));
     fixture.folder.work().notify_one();
     fixture.wait(0, committed).await;
     fixture.folder.shutdown().unwrap();

@@ -72,6 +72,7 @@ pub struct Client {
     bootstrap: String,
     registry: String,
     http: String,
+    replicas: i32,
     admin: AdminClient<DefaultClientContext>,
 }
 
@@ -83,6 +84,7 @@ impl Client {
             admin: configured(&bootstrap).create()?,
             registry: read("WEIR_REGISTRY")?,
             http: read("WEIR_HTTP")?,
+            replicas: read("WEIR_REPLICAS")?.parse()?,
             bootstrap,
         })
     }
@@ -92,7 +94,7 @@ impl Client {
     }
 
     pub async fn create_topic(&self, topic: &str, config: &[(&str, &str)]) -> Result<()> {
-        let mut new = NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(1));
+        let mut new = NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(self.replicas));
         for (name, value) in config {
             new = new.set(name, value);
         }

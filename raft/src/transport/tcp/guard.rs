@@ -19,6 +19,12 @@ pub trait Guard: Send + Sync + 'static {
 
     /// Secures a connection that was opened to this node. An error refuses it.
     fn accept(&self, stream: TcpStream) -> BoxFuture<'static, io::Result<Box<dyn Wire>>>;
+
+    /// What an error on a connection that was secured says to people. A peer may refuse this node only after
+    /// [`Guard::connect`] has returned.
+    fn explain(&self, error: &io::Error) -> String {
+        error.to_string()
+    }
 }
 
 /// Everybody may connect, and nothing is hidden: for a network of the nodes' own.

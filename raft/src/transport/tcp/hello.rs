@@ -21,6 +21,8 @@ use crate::ids::{NodeId, Seat};
 
 const MAGIC: [u8; 8] = *b"WEIRNET\n";
 const LEN: usize = 28;
+/// The first byte of what one who speaks TLS says: an alert, a handshake.
+const TLS: [u8; 2] = [0x15, 0x16];
 
 /// Versions of the protocol, from and to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,8 +95,19 @@ pub async fn say<W: AsyncWrite + Unpin>(stream: &mut W, hello: &Hello) -> io::Re
 
 pub async fn hear<R: AsyncRead + Unpin>(stream: &mut R) -> io::Result<Hello> {
     let mut bytes = [0; LEN];
-    stream.read_exact(&mut bytes).await?;
-    decode(&bytes).map_err(|what| io::Error::new(io::ErrorKind::InvalidData, what))
+    // By itself: an alert is shorter than an introduction.
+    stream.read_exact(&mut bytes[..1]).await?;
+    if TLS.contains(&bytes[0]) {
+        return Err(malformed(
+            "it speaks TLS and this node does not: give this node TLS between nodes too",
+        ));
+    }
+    stream.read_exact(&mut bytes[1..]).await?;
+    decode(&bytes).map_err(malformed)
+}
+
+fn malformed(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
 /// The version to speak with a node.
@@ -116,6 +129,24 @@ pub fn agree(ours: &Hello, theirs: &Hello) -> io::Result<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What is heard of these bytes and the end of the connection.
+    async fn heard(mut bytes: &[u8]) -> io::Result<Hello> {
+        hear(&mut bytes).await
+    }
+
+    #[tokio::test]
+    async fn one_who_speaks_tls_is_named_however_little_it_says() {
+        for bytes in [&[0x16, 3, 1][..], &[0x15, 3, 3, 0, 2, 2, 80]] {
+            let error = heard(bytes).await.expect_err("no introduction");
+            assert!(error.to_string().contains("speaks TLS"), "{error}");
+        }
+        let error = heard(b"GET / HTTP/1.1\r\nHost: weir\r\n\r\n").await;
+        let error = error.expect_err("no introduction").to_string();
+        assert!(error.contains("no node of Weir"), "{error}");
+        let error = heard(b"WEIR").await.expect_err("cut off");
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    }
 
     fn versions(oldest: u16, newest: u16) -> Versions {
         Versions { oldest, newest }

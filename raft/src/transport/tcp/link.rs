@@ -186,7 +186,7 @@ impl Link {
                 }
                 Err(error) => error,
             };
-            self.note(&ended);
+            self.note(&shared.guard.explain(&ended));
             // Not all nodes at the same moments.
             let jitter = shared.random.next() % (wait.as_millis() as u64 / 2 + 1);
             tokio::time::sleep(wait / 2 + Duration::from_millis(jitter)).await;
@@ -195,7 +195,7 @@ impl Link {
     }
 
     /// Remembers why there is no connection, and says so when it is a new reason.
-    fn note(&self, ended: &io::Error) {
+    fn note(&self, ended: &str) {
         let reason = format!("{}: {ended}", self.address);
         let mut state = self.state.lock();
         if state.reason != reason {
@@ -209,8 +209,10 @@ impl Link {
             let stream = TcpStream::connect(&self.address).await?;
             stream.set_nodelay(true)?;
             let mut stream = shared.guard.connect(stream, &self.address).await?;
-            hello::say(&mut stream, &shared.hello).await?;
+            let said = hello::say(&mut stream, &shared.hello).await;
+            // Who is refused can say nothing any more, and still hears why.
             let theirs = hello::hear(&mut stream).await?;
+            said?;
             hello::agree(&shared.hello, &theirs)?;
             Ok::<_, io::Error>((stream, theirs))
         };

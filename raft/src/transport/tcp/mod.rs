@@ -12,6 +12,7 @@ mod guard;
 pub(crate) mod hello;
 mod link;
 mod outbox;
+mod refusals;
 mod serve;
 #[cfg(test)]
 mod tests;

@@ -12,12 +12,15 @@ use tokio::task::JoinSet;
 
 use super::frame::{Assembler, Kind, Message};
 use super::outbox::Outbox;
+use super::refusals::Refusals;
 use super::{Caller, Service, Shared, Wire, hello};
 use crate::node::Node;
 use crate::transport::message;
 
 /// How long a caller may take to introduce itself.
 const HELLO_LIMIT: Duration = Duration::from_secs(3);
+/// Callers that have not introduced themselves yet. More wait in the system's queue, so that what they cost is bounded.
+const MAX_STRANGERS: usize = 1024;
 /// Questions of one caller that are being answered; the next ones wait in its connection.
 const MAX_AT_ONCE: usize = 1024;
 const READ_BUFFER_BYTES: usize = 64 << 10;
@@ -33,16 +36,32 @@ pub struct Answerer {
 /// Accepts until the task is dropped.
 pub async fn serve(listener: TcpListener, shared: Arc<Shared>, answerer: Answerer) {
     let answerer = Arc::new(answerer);
+    let refusals = Arc::new(Refusals::default());
+    let strangers = Arc::new(Semaphore::new(MAX_STRANGERS));
     let mut connections = JoinSet::new();
     loop {
+        let stranger = strangers.clone().acquire_owned().await;
+        let stranger = stranger.expect("it is never closed");
         let accepted = listener.accept().await;
         while connections.try_join_next().is_some() {}
         match accepted {
             Ok((stream, address)) => {
                 let (shared, answerer) = (shared.clone(), answerer.clone());
+                let refusals = refusals.clone();
                 connections.spawn(async move {
-                    if let Err(error) = converse(stream, &shared, answerer).await {
-                        tracing::debug!(%address, %error, "a node's connection ended");
+                    let met = meet(stream, &shared).await;
+                    drop(stranger);
+                    match met {
+                        Ok((stream, caller)) => {
+                            refusals.forget(address.ip());
+                            if let Err(error) = converse(stream, caller, answerer).await {
+                                tracing::debug!(%address, %error, "a node's connection ended");
+                            }
+                        }
+                        Err(error) => {
+                            let reason = shared.guard.explain(&error);
+                            refusals.report(address.ip(), &error, reason);
+                        }
                     }
                 });
             }
@@ -54,7 +73,8 @@ pub async fn serve(listener: TcpListener, shared: Arc<Shared>, answerer: Answere
     }
 }
 
-async fn converse(stream: TcpStream, shared: &Shared, answerer: Arc<Answerer>) -> io::Result<()> {
+/// Secures a connection and hears who calls. An error refuses the caller.
+async fn meet(stream: TcpStream, shared: &Shared) -> io::Result<(Box<dyn Wire>, Caller)> {
     stream.set_nodelay(true)?;
     let introduced = async {
         let mut stream = shared.guard.accept(stream).await?;
@@ -69,6 +89,14 @@ async fn converse(stream: TcpStream, shared: &Shared, answerer: Arc<Answerer>) -
         seat: theirs.seat,
         node: theirs.node,
     };
+    Ok((stream, caller))
+}
+
+async fn converse(
+    stream: Box<dyn Wire>,
+    caller: Caller,
+    answerer: Arc<Answerer>,
+) -> io::Result<()> {
     let outbox = Arc::new(Outbox::default());
     let (reader, mut writer) = tokio::io::split(stream);
     let ended = tokio::select! {

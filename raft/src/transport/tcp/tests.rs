@@ -1,14 +1,16 @@
 //! Nodes on loopback: shards over real connections, and what happens when connections break.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::disk::MemDisk;
@@ -55,6 +57,41 @@ impl Service for Echo {
     }
 }
 
+/// Lets nobody in before it is opened, and then everybody.
+#[derive(Default)]
+struct Gate {
+    opened: AtomicBool,
+}
+
+impl Guard for Gate {
+    fn connect(
+        &self,
+        stream: TcpStream,
+        to: &str,
+    ) -> BoxFuture<'static, io::Result<Box<dyn Wire>>> {
+        Open.connect(stream, to)
+    }
+
+    fn accept(&self, mut stream: TcpStream) -> BoxFuture<'static, io::Result<Box<dyn Wire>>> {
+        if self.opened.load(Ordering::Relaxed) {
+            return Open.accept(stream);
+        }
+        Box::pin(async move {
+            stream.read_exact(&mut [0; 28]).await?;
+            // An alert, as from who speaks TLS.
+            stream.write_all(&[0x15, 3, 3, 0, 2, 2, 10]).await?;
+            Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the gate is closed",
+            ))
+        })
+    }
+
+    fn explain(&self, error: &io::Error) -> String {
+        format!("the gate says: {error}")
+    }
+}
+
 #[derive(Clone, Default)]
 struct Recorder(Arc<Mutex<Vec<usize>>>);
 
@@ -82,9 +119,13 @@ struct Member {
 
 impl Member {
     async fn start(seat: i32, node: u64) -> Member {
+        Member::start_behind(Arc::new(Open), seat, node).await
+    }
+
+    async fn start_behind(guard: Arc<dyn Guard>, seat: i32, node: u64) -> Member {
         let (seat, id) = (Seat(seat), NodeId(node));
         let random = Arc::new(Counter(AtomicU64::new(node)));
-        let transport = TcpTransport::new(seat, id, Arc::new(Open), random.clone());
+        let transport = TcpTransport::new(seat, id, guard, random.clone());
         let env = Env {
             clock: Arc::new(TestClock(tokio::time::Instant::now())),
             random,
@@ -302,4 +343,30 @@ async fn a_node_finds_itself_in_a_list_of_addresses_and_who_else_is_there() {
     let gone = async || a.transport.peers().borrow().is_empty();
     eventually("the other one is gone", gone).await;
     a.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_refused_is_told_why_and_is_let_in_once_it_may() {
+    let gate = Arc::new(Gate::default());
+    let outside = Member::start(1, 11).await;
+    let inside = Member::start_behind(gate.clone(), 2, 12).await;
+    let address = inside.listen("127.0.0.1:0").await;
+    outside.transport.connect(address.clone());
+    let told = async || {
+        let reason = outside.transport.peer_at(&address);
+        reason.is_err_and(|reason| reason.contains(&address) && reason.contains("speaks TLS"))
+    };
+    eventually("it is told", told).await;
+    // What went wrong is in the words of the guard.
+    let nobody = "127.0.0.1:1";
+    inside.transport.connect(nobody.to_owned());
+    let explained = async || {
+        let reason = inside.transport.peer_at(nobody);
+        reason.is_err_and(|reason| reason.contains("the gate says: "))
+    };
+    eventually("it is explained", explained).await;
+    gate.opened.store(true, Ordering::Relaxed);
+    outside.until_met(1).await;
+    outside.stop().await;
+    inside.stop().await;
 }

@@ -170,3 +170,19 @@ fn an_administrator_removes_a_static_member_by_its_instance_id() {
     assert_eq!(rig.leave("", Some("s")), Ok(()));
     assert_eq!(rig.heartbeat("b"), Err(GroupError::RebalanceInProgress));
 }
+
+#[test]
+fn a_session_that_ends_while_the_new_id_is_stored_begins_again() {
+    let mut rig = stable_with_static();
+    rig.leave("b", None).expect("it is a member");
+    rig.join(known("s-1"));
+    rig.settle(&["s-1"]);
+    let back = rig.join(fresh_static("s", "s-2"));
+    rig.pass(SESSION);
+    rig.written(Ok(()));
+    assert_eq!(rig.joined(back).error, None);
+    rig.pass(SESSION - 1);
+    assert_eq!(rig.state(), State::Stable);
+    rig.pass(REBALANCE + SESSION);
+    assert_eq!(rig.state(), State::Empty);
+}

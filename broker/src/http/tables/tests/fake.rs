@@ -19,7 +19,9 @@ use weir_tables::{
 use super::super::{
     CreateError, FindError, NewTable, ReadError, RowRecord, TableService, WriteError, Written,
 };
-use crate::tables::OpenTable;
+use crate::tables::fold::Gone;
+use crate::tables::gather::{Part, Wanted, pieces, read};
+use crate::tables::{OpenTable, RowsHere};
 
 const KEY: &str = r#"{"type":"record","name":"K","fields":[
     {"name":"carrier","type":"string"},{"name":"flight","type":"int"}]}"#;
@@ -29,6 +31,7 @@ const VALUE: &str = r#"{"type":"record","name":"V","fields":[
 pub struct Fake {
     _dir: TempDir,
     tables: Vec<Arc<OpenTable>>,
+    store: Arc<Tables>,
     write_fault: Mutex<Option<WriteError>>,
     read_fault: Mutex<Option<ReadError>>,
 }
@@ -97,16 +100,21 @@ impl Fake {
             Arc::new(OpenTable {
                 candidates: Candidates::new(def.partitioner),
                 table: Arc::new(Table::new(def, schemas.clone()).unwrap()),
-                stores: vec![store.clone(); 3].into(),
             })
         };
         let tables = (1..).zip(parts).map(open).collect();
         Arc::new(Fake {
             _dir: dir,
             tables,
+            store,
             write_fault: Mutex::default(),
             read_fault: Mutex::default(),
         })
+    }
+
+    fn rows(&self, buckets: &[u32]) -> RowsHere {
+        let rows = |bucket: &u32| (*bucket, self.store.clone(), Gone::default());
+        RowsHere::new(buckets.iter().map(rows))
     }
 
     pub fn fail_writes(&self, error: WriteError) {
@@ -137,28 +145,41 @@ impl TableService for Fake {
         Box::pin(async { found.ok_or(missing) })
     }
 
-    fn high_watermarks(&self, table: &OpenTable) -> Vec<Option<i64>> {
-        let id = table.table.def().table_id;
-        let applied = |bucket| {
-            table
-                .store(bucket)
-                .bucket_state(id, bucket)
-                .unwrap()
-                .applied
-        };
-        table
-            .buckets()
-            .into_iter()
-            .map(|bucket| Some(applied(bucket)))
-            .collect()
-    }
-
     fn read_barrier<'a>(
         &'a self,
         _: &'a Arc<OpenTable>,
-        _: &'a [u32],
-    ) -> BoxFuture<'a, Result<(), ReadError>> {
-        Box::pin(async { self.read_fault.lock().clone().map_or(Ok(()), Err) })
+        buckets: &'a [u32],
+    ) -> BoxFuture<'a, Result<RowsHere, ReadError>> {
+        Box::pin(async {
+            self.read_fault
+                .lock()
+                .clone()
+                .map_or(Ok(self.rows(buckets)), Err)
+        })
+    }
+
+    /// As if each partition lay on a node of its own.
+    fn gather<'a>(
+        &'a self,
+        table: &'a Arc<OpenTable>,
+        partitions: &'a [u32],
+        wanted: &'a Wanted,
+    ) -> BoxFuture<'a, Result<Vec<Part>, ReadError>> {
+        let part = |partition: &u32| {
+            let partitions = vec![*partition];
+            let rows = self.rows(&partitions);
+            let (mut answer, body) = read(table, &rows, &wanted.of(&partitions)).unwrap();
+            for standing in &mut answer.standings {
+                standing.high_watermark = Some(standing.applied);
+            }
+            Part {
+                partitions,
+                answer,
+                pieces: pieces(body).unwrap(),
+            }
+        };
+        let parts = partitions.iter().map(part).collect();
+        Box::pin(std::future::ready(Ok(parts)))
     }
 
     fn create<'a>(
@@ -193,7 +214,7 @@ impl TableService for Fake {
                 .candidates
                 .for_write()
                 .partition(&record.key.bytes, def.partition_count);
-            let store = open.store(partition);
+            let store = &self.store;
             let offset = store.bucket_state(def.table_id, partition).unwrap().applied;
             let mut builder = BatchBuilder::new(Codec::None);
             builder.append(1, Some(&record.key.bytes), record.value.as_deref(), &[]);
