@@ -65,6 +65,17 @@ pub enum Question {
     Http(HttpRequest),
 }
 
+impl Question {
+    /// How new the metadata has to be that it is answered by.
+    pub fn revision(&self) -> u64 {
+        match self {
+            Question::Rows(rows) => rows.revision,
+            Question::Http(request) => request.revision,
+            _ => 0,
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
@@ -136,6 +147,9 @@ pub enum Surface {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HttpRequest {
+    /// Of the asker's metadata, which the one that answers waits for.
+    #[serde(default)]
+    pub revision: u64,
     pub surface: Surface,
     pub method: String,
     /// Path and query.

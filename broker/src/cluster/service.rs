@@ -23,6 +23,8 @@ use crate::shard::hosted::HostedShards;
 use crate::shard::hosting::METADATA;
 use crate::tables::gather;
 
+/// How long the metadata here may take to be as new as the asker's.
+const CATCH_UP_PATIENCE: Duration = Duration::from_secs(5);
 /// How long partitions may take to be attached.
 const ATTACH_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -70,6 +72,9 @@ impl Service {
     }
 
     async fn answer(&self, caller: Caller, question: Question, body: Bytes) -> (Answer, Bytes) {
+        if let Err(reason) = self.caught_up(question.revision()).await {
+            return (Answer::Refused(reason), Bytes::new());
+        }
         let answer = match question {
             Question::Introduce => Answer::Introduction(self.formation.introduction()),
             Question::Promise(founding) => match self.formation.promise(&founding).await {
@@ -126,6 +131,18 @@ impl Service {
             },
         };
         (answer, Bytes::new())
+    }
+
+    /// Returns once the metadata here is of this revision.
+    async fn caught_up(&self, revision: u64) -> Result<(), String> {
+        let Some(meta) = self.meta.get() else {
+            return match revision {
+                0 => Ok(()),
+                _ => Err("the node that was asked is starting itself".to_owned()),
+            };
+        };
+        let reached = tokio::time::timeout(CATCH_UP_PATIENCE, meta.reaches(revision)).await;
+        reached.map_err(|_| "the metadata of the node that was asked is behind".to_owned())
     }
 
     /// Takes a node into the cluster, with whatever leads the metadata.

@@ -15,8 +15,10 @@ use axum::response::{IntoResponse, Response};
 use tower::ServiceExt;
 use weir_raft::NodeId;
 
+use crate::broker::Broker;
 use crate::cluster::Peers;
 use crate::cluster::message::{Answer, HttpRequest, HttpResponse, Question, Surface};
+use crate::meta::Meta;
 
 /// The largest body of any request, with some to spare: which requests take less, their handlers know.
 const MAX_BODY_BYTES: usize = 17 << 20;
@@ -37,17 +39,25 @@ type ByMethod = Box<dyn Fn(&Method) -> Option<NodeId> + Send + Sync>;
 struct Forward {
     surface: Surface,
     peers: Peers,
+    meta: Arc<Meta>,
     by_method: ByMethod,
 }
 
 /// The router, with requests passed on that are another node's.
-pub fn passing_on(router: Router, surface: Surface, peers: &Peers, by_method: ByMethod) -> Router {
+pub fn passing_on(
+    router: Router,
+    surface: Surface,
+    broker: &Broker,
+    by_method: ByMethod,
+) -> Router {
+    let Broker { peers, meta, .. } = broker;
     if !peers.possible() {
         return router;
     }
     let forward = Forward {
         surface,
         peers: peers.clone(),
+        meta: meta.clone(),
         by_method,
     };
     router.layer(middleware::from_fn_with_state(Arc::new(forward), pass_on))
@@ -62,6 +72,7 @@ async fn pass_on(State(forward): State<Arc<Forward>>, request: Request, next: Ne
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     };
     let head = HttpRequest {
+        revision: forward.meta.read().revision(),
         surface: forward.surface,
         method: parts.method.to_string(),
         uri: parts.uri.to_string(),

@@ -26,7 +26,7 @@ use crate::tables::service::BrokerTables;
 /// Everything on the HTTP port.
 pub fn router(broker: &Arc<Broker>) -> Router {
     let tables = tables::router(Arc::new(BrokerTables(broker.clone())));
-    let tables = forward::passing_on(tables, Surface::Http, &broker.peers, Box::new(|_| None));
+    let tables = forward::passing_on(tables, Surface::Http, broker, Box::new(|_| None));
     health::router(broker.clone())
         .merge(rejects::router(broker.clone()))
         .merge(cluster::router(broker.clone()))
@@ -55,5 +55,5 @@ pub fn registry_router(broker: &Arc<Broker>) -> Router {
         let reads = matches!(*method, Method::GET | Method::HEAD);
         (!reads && leader != metadata.node_id()).then_some(leader)
     };
-    forward::passing_on(router, Surface::Registry, &broker.peers, Box::new(leader))
+    forward::passing_on(router, Surface::Registry, broker, Box::new(leader))
 }

@@ -120,6 +120,16 @@ impl Meta {
         self.fold.ticks.subscribe()
     }
 
+    /// Returns once the state is of this revision or a later one.
+    pub async fn reaches(&self, revision: u64) {
+        let reached = self
+            .changed()
+            .wait_for(|now| *now >= revision)
+            .await
+            .is_ok();
+        debug_assert!(reached, "the fold is held by this");
+    }
+
     pub fn env(&self) -> &dyn MetaEnv {
         &*self.env
     }

@@ -32,6 +32,9 @@ const NONE: u32 = u32::MAX;
 /// What one node is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowsQuestion {
+    /// Of the asker's metadata, which the one that answers waits for: the table may be new.
+    #[serde(default)]
+    pub revision: u64,
     pub topic: Uuid,
     /// Ascending.
     pub partitions: Vec<u32>,
@@ -191,12 +194,15 @@ pub async fn answer(
     question: RowsQuestion,
 ) -> Result<(RowsAnswer, Bytes), String> {
     let RowsQuestion {
+        revision: _,
         topic,
         partitions,
         wanted,
     } = question;
     let found = broker.meta.read().topics().by_id(topic).cloned();
-    let open = found.and_then(|topic| broker.tables.get(topic.id)?.open(&topic));
+    let found = found.ok_or("there is no such topic here")?;
+    let here = broker.tables.find(topic).await;
+    let open = here.and_then(|here| here.open(&found));
     let open = Arc::new(open.ok_or("there is no such table here")?);
     if partitions
         .iter()
@@ -265,6 +271,7 @@ pub async fn gather(
             partition: partitions.first().copied().unwrap_or(0),
         };
         let question = RowsQuestion {
+            revision: broker.meta.read().revision(),
             topic: table.table.def().topic_id,
             wanted: wanted.of(&partitions),
             partitions: partitions.clone(),

@@ -352,6 +352,16 @@ impl TableHub {
         self.tables.read().get(&topic_id).cloned()
     }
 
+    /// The table of a topic, begun where nobody has asked for it before.
+    pub async fn find(self: &Arc<Self>, topic_id: Uuid) -> Option<Arc<TableHere>> {
+        if let Some(here) = self.get(topic_id) {
+            return Some(here);
+        }
+        let hub = self.clone();
+        tokio::task::spawn_blocking(move || hub.sync()).await.ok()?;
+        self.get(topic_id)
+    }
+
     pub fn schemas(&self) -> &Arc<dyn Schemas> {
         &self.schemas
     }

@@ -15,7 +15,6 @@ use super::barrier::Barrier;
 use super::create::create;
 use super::design::{candidates, partitioner_set};
 use super::gather::{self, Wanted};
-use super::hub::TableHere;
 use super::{OpenTable, RowsHere};
 use crate::broker::Broker;
 use crate::http::tables::{
@@ -41,18 +40,6 @@ pub struct BrokerTables(pub Arc<Broker>);
 impl BrokerTables {
     fn topic(&self, name: &str) -> Option<Arc<Topic>> {
         self.0.meta.read().topics().get(name).cloned()
-    }
-
-    /// The table of a topic, begun where nobody has asked for it before.
-    async fn here(&self, topic: &Topic) -> Option<Arc<TableHere>> {
-        if let Some(here) = self.0.tables.get(topic.id) {
-            return Some(here);
-        }
-        let broker = self.0.clone();
-        tokio::task::spawn_blocking(move || broker.tables.sync())
-            .await
-            .ok()?;
-        self.0.tables.get(topic.id)
     }
 
     fn barrier<'a>(&'a self, table: &'a OpenTable) -> Barrier<'a> {
@@ -196,7 +183,12 @@ impl TableService for BrokerTables {
             if topic.table.is_none() {
                 return Err(FindError::NotATable);
             }
-            let here = self.here(&topic).await.ok_or(FindError::NotHere)?;
+            let here = self
+                .0
+                .tables
+                .find(topic.id)
+                .await
+                .ok_or(FindError::NotHere)?;
             Ok(Arc::new(here.open(&topic).ok_or(FindError::NotHere)?))
         })
     }

@@ -246,6 +246,10 @@ impl Kind {
     }
 
     fn decode(kind: u8, form: u8, first: u64, second: u64) -> Option<Kind> {
+        // Behind each entry there is room for one more.
+        if matches!(kind, 1 | 3 | 4 | 5) && second == Index::MAX {
+            return None;
+        }
         Some(match (kind, form) {
             (1, 1..=3) => Kind::Entry {
                 form: EntryForm::decode(form)?,
@@ -363,10 +367,32 @@ mod tests {
         assert_eq!(RecordHeader::decode(&bytes, 1, elsewhere), None);
     }
 
+    #[test]
+    fn an_index_that_none_can_follow_is_none() {
+        let last = (3, Index::MAX);
+        for kind in [
+            Kind::Truncate { after: Some(last) },
+            Kind::Purge { upto: last },
+            Kind::Committed { upto: Some(last) },
+            Kind::Entry {
+                form: EntryForm::Payload,
+                term: 3,
+                index: Index::MAX,
+            },
+        ] {
+            let record = RecordHeader {
+                kind,
+                ..golden_record()
+            };
+            let decoded = RecordHeader::decode(&record.encode(1), 1, record.at);
+            assert_eq!(decoded, None);
+        }
+    }
+
     fn kind() -> impl Strategy<Value = Kind> {
-        let id = || (any::<u64>(), any::<u64>());
+        let id = || (any::<u64>(), 0..Index::MAX);
         prop_oneof![
-            (1u8..=3, any::<u64>(), any::<u64>()).prop_map(|(form, term, index)| Kind::Entry {
+            (1u8..=3, any::<u64>(), 0..Index::MAX).prop_map(|(form, term, index)| Kind::Entry {
                 form: EntryForm::decode(form).expect("form is known"),
                 term,
                 index

@@ -35,6 +35,8 @@ pub enum RecordError {
     Key(String),
     #[error("unreadable value of a {keytype} record: {reason}")]
     Value { keytype: String, reason: String },
+    #[error("{subject} names another schema by id {id}, which has one")]
+    IdTaken { subject: Subject, id: i32 },
 }
 
 /// A record's meaning.

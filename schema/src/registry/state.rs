@@ -87,8 +87,36 @@ impl Registry {
         offset: i64,
         timestamp_ms: i64,
     ) -> Result<(), RecordError> {
-        self.fold(Entry::decode(key, value)?, offset, timestamp_ms);
+        let entry = Entry::decode(key, value)?;
+        self.check_id(&entry)?;
+        self.fold(entry, offset, timestamp_ms);
         Ok(())
+    }
+
+    /// What an id means never changes: records that were read by it would be read by another schema.
+    fn check_id(&self, entry: &Entry) -> Result<(), RecordError> {
+        let (subject, id, content) = match entry {
+            Entry::Schema {
+                subject,
+                value: Some(value),
+                ..
+            } => (subject, value.id, Content::of(&value.schema)),
+            Entry::Retired {
+                subject,
+                id,
+                content,
+                ..
+            } => (subject, *id, *content),
+            _ => return Ok(()),
+        };
+        let context = self.contexts.get(subject.context());
+        match context.and_then(|context| context.ids.get(&id)) {
+            Some(known) if known.content != content => Err(RecordError::IdTaken {
+                subject: subject.clone(),
+                id,
+            }),
+            _ => Ok(()),
+        }
     }
 
     fn fold(&mut self, entry: Entry, offset: i64, timestamp_ms: i64) {
@@ -183,11 +211,9 @@ impl Registry {
             schema: None,
             holders: BTreeSet::new(),
         });
-        let mut schema = Arc::new(entry.schema);
-        if id.content == content {
-            schema = id.schema.get_or_insert(schema).clone();
-            id.holders.insert(key);
-        }
+        let schema = id.schema.get_or_insert_with(|| Arc::new(entry.schema));
+        let schema = schema.clone();
+        id.holders.insert(key);
         let versions = self.subjects.entry(subject.clone()).or_default();
         versions.highest = versions.highest.max(version);
         let (id, deleted) = (entry.id, entry.deleted);

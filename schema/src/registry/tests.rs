@@ -142,6 +142,33 @@ pub fn record(fields: &[&str]) -> String {
     )
 }
 
+/// As other tools may write them.
+#[test]
+fn a_record_that_gives_an_id_another_meaning_changes_nothing() {
+    let mut registry = Registry::new();
+    let key = |subject: &str| {
+        format!(r#"{{"keytype":"SCHEMA","subject":"{subject}","version":1,"magic":1}}"#)
+    };
+    let value = |subject: &str, schema: &str| {
+        format!(r#"{{"subject":"{subject}","version":1,"id":7,"schema":"\"{schema}\""}}"#)
+    };
+    let mut apply = |subject: &str, schema: &str| {
+        let (key, value) = (key(subject), value(subject, schema));
+        let before = registry.clone();
+        let applied = registry.apply(key.as_bytes(), Some(value.as_bytes()), 0, 0);
+        registry.validate();
+        applied.inspect_err(|_| assert_eq!(registry, before))
+    };
+    apply("s", "int").expect("an id that is new");
+    apply("t", "int").expect("the same meaning");
+    apply(":.other:s", "long").expect("another context has ids of its own");
+    for subject in ["s", "u"] {
+        let refused = apply(subject, "long").expect_err("another meaning");
+        let subject = Subject::parse(subject);
+        assert_eq!(refused, RecordError::IdTaken { subject, id: 7 });
+    }
+}
+
 #[test]
 fn a_snapshot_and_a_replay_give_the_same_state() {
     let mut fixture = Fixture::default();

@@ -2,6 +2,26 @@
 
 use serde_json::{Number, Value};
 
+/// The one not-a-number that keys are made of: what a JVM and most processors write.
+const NAN: u64 = 0x7ff8_0000_0000_0000;
+const NAN_FLOAT: u32 = 0x7fc0_0000;
+
+/// The number, and of all that are none the one.
+pub fn one_nan(number: f64) -> f64 {
+    match number.is_nan() {
+        true => f64::from_bits(NAN),
+        false => number,
+    }
+}
+
+/// [`one_nan`] in 32 bits.
+pub fn one_nan_float(number: f32) -> f32 {
+    match number.is_nan() {
+        true => f32::from_bits(NAN_FLOAT),
+        false => number,
+    }
+}
+
 /// DOUBLE in JSON.
 pub fn double_to_json(number: f64) -> Value {
     match Number::from_f64(number) {
@@ -23,7 +43,7 @@ pub fn double_from_json(value: &Value) -> Option<f64> {
     match value {
         Value::Number(number) => number.as_f64(),
         Value::String(text) => match text.as_str() {
-            "NaN" => Some(f64::NAN),
+            "NaN" => Some(f64::from_bits(NAN)),
             "Infinity" => Some(f64::INFINITY),
             "-Infinity" => Some(f64::NEG_INFINITY),
             _ => None,
@@ -35,7 +55,7 @@ pub fn double_from_json(value: &Value) -> Option<f64> {
 /// FLOAT from JSON; a finite number that overflows an f32 is refused.
 pub fn float_from_json(value: &Value) -> Option<f32> {
     let double = double_from_json(value)?;
-    let float = double as f32;
+    let float = one_nan_float(double as f32);
     (float.is_finite() || !double.is_finite()).then_some(float)
 }
 

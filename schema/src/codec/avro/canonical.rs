@@ -1,5 +1,5 @@
 //! The one form of a payload among those that decode to the same value: numbers and decimals in their
-//! shortest bytes, arrays and maps in one block without a size, map entries in the order of their keys.
+//! shortest bytes, one not-a-number, arrays and maps in one block without a size, map entries in the order of their keys.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::cursor::{Cursor, each_item};
 use super::encode::{write_bytes, write_count, write_long};
 use super::schema::{AvroSchema, BytesKind, Node, NodeId};
 use crate::codec::error::{Fault, in_field, in_item};
-use crate::row::decimal;
+use crate::row::{decimal, number};
 
 impl AvroSchema {
     pub(crate) fn canonical(&self, payload: &[u8]) -> Result<Vec<u8>, Fault> {
@@ -41,7 +41,13 @@ impl AvroSchema {
                 self.check_node(id, input, depth)?;
                 write_bytes(bytes, out);
             }
-            Node::Null | Node::Boolean | Node::Float | Node::Double | Node::Fixed(_) => {
+            Node::Float => {
+                out.extend_from_slice(&number::one_nan_float(input.float()?).to_le_bytes());
+            }
+            Node::Double => {
+                out.extend_from_slice(&number::one_nan(input.double()?).to_le_bytes());
+            }
+            Node::Null | Node::Boolean | Node::Fixed(_) => {
                 let before = input.rest();
                 self.check_node(id, input, depth)?;
                 out.extend_from_slice(&before[..before.len() - input.rest().len()]);

@@ -170,6 +170,25 @@ fn decimals_keep_to_their_precision() {
 }
 
 #[test]
+fn a_key_that_is_not_a_number_has_one_form() {
+    let (float, double) = (schema(&json!("float")), schema(&json!("double")));
+    for bits in [0x7fc0_0000_u32, 0xffc0_0000, 0x7f80_0001] {
+        assert_eq!(
+            float.canonical(&bits.to_le_bytes()).unwrap(),
+            [0, 0, 0xc0, 0x7f]
+        );
+    }
+    for bits in [0x7ff8_0000_0000_0000_u64, 0xfff8_0000_0000_0000, u64::MAX] {
+        assert_eq!(
+            double.canonical(&bits.to_le_bytes()).unwrap(),
+            [0, 0, 0, 0, 0, 0, 0xf8, 0x7f]
+        );
+        let written = double.encode(&json!("NaN")).unwrap();
+        assert_eq!(written, double.canonical(&bits.to_le_bytes()).unwrap());
+    }
+}
+
+#[test]
 fn claims_of_more_than_there_is_are_refused_at_once() {
     let huge = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
     for kind in [

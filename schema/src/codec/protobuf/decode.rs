@@ -14,6 +14,8 @@ impl ProtoSchema {
     }
 
     pub(crate) fn decode(&self, id: MessageId, bytes: &[u8]) -> Result<Value, Fault> {
+        // Reading looks at those values alone that count.
+        self.check(id, bytes)?;
         Reading {
             schema: self,
             budget: Budget::new(),

@@ -173,6 +173,22 @@ fn the_last_value_counts_and_messages_merge() {
 }
 
 #[test]
+fn values_that_do_not_count_are_checked_too() {
+    let schema = proto3(
+        "message A { string s = 1; oneof o { string x = 2; B b = 3; } map<string, string> m = 4; } message B { string t = 1; }",
+    );
+    let bad = [0xff];
+    for bytes in [
+        [&[10, 1][..], &bad, &[10, 1, b'x']].concat(),
+        [&[18, 1][..], &bad, &[26, 0]].concat(),
+        [&[26, 3, 10, 1][..], &bad, &[18, 0]].concat(),
+        [&[34, 6, 10, 1][..], &bad, &[10, 1, b'x']].concat(),
+    ] {
+        assert!(check_error(&schema, &bytes).contains("not UTF-8"));
+    }
+}
+
+#[test]
 fn packed_and_not_packed_are_the_same() {
     let schema = proto3("message A { repeated int32 n = 1; }");
     for bytes in [
@@ -216,6 +232,12 @@ fn a_key_has_one_form() {
     assert_eq!(
         canonical(&[8, 0xff, 0xff, 0xff, 0xff, 0x0f]),
         [8, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1]
+    );
+    let schema = proto3("message A { double d = 1; float f = 2; }");
+    let canonical = |bytes: &[u8]| schema.canonical(0, bytes).unwrap();
+    assert_eq!(
+        canonical(&[9, 1, 0, 0, 0, 0, 0, 0xf8, 0xff, 21, 1, 0, 0x80, 0x7f]),
+        [9, 0, 0, 0, 0, 0, 0, 0xf8, 0x7f, 21, 0, 0, 0xc0, 0x7f]
     );
 }
 

@@ -157,6 +157,12 @@ pub(super) fn canonical(kind: Kind, raw: Raw) -> Raw {
         (Kind::Bool, Raw::Varint(v)) => Raw::Varint(u64::from(v != 0)),
         (Kind::Int32 | Kind::UInt32 | Kind::Enum(_), raw) => Raw::Varint(integer(kind, raw) as u64),
         (Kind::SInt32, raw) => Raw::Varint(zigzag(integer(kind, raw))),
+        (Kind::Double, Raw::Fixed64(bits)) => {
+            Raw::Fixed64(number::one_nan(f64::from_bits(bits)).to_bits())
+        }
+        (Kind::Float, Raw::Fixed32(bits)) => {
+            Raw::Fixed32(number::one_nan_float(f32::from_bits(bits)).to_bits())
+        }
         (_, raw) => raw,
     }
 }
