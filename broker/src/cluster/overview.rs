@@ -1,9 +1,7 @@
 //! The cluster as one node sees it now: who is up, who leads what, and what is not as it should be.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
-use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 use weir_raft::NodeId;
 
@@ -12,9 +10,6 @@ use crate::broker::Broker;
 use crate::kafka::cluster_view::CLIENT_LISTENER;
 use crate::meta::{MetaState, NodeInfo, ShardView};
 use crate::shard::hosting::METADATA;
-
-/// How long a node is waited for that is asked for its figures.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Only what the node that is asked knows: of other nodes as old as their last word.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -100,15 +95,11 @@ pub struct Shard {
 
 /// Looks at the cluster, and asks the nodes that are connected for their figures.
 pub async fn look(broker: &Broker) -> Overview {
-    let connected = broker.peers.connected();
-    let asked = connected.iter().map(|node| async move {
-        let asked = broker.peers.look(*node, &Question::Figures);
-        match tokio::time::timeout(PATIENCE, asked).await {
-            Ok(Ok(Answer::Figures(figures))) => Some((node.0, figures)),
-            _ => None,
-        }
+    let answers = broker.peers.look_round(&Question::Figures).await;
+    let figures = answers.into_iter().filter_map(|answer| match answer {
+        (node, Answer::Figures(figures)) => Some((node.0, figures)),
+        _ => None,
     });
-    let figures = join_all(asked).await.into_iter().flatten();
     let mut figures: BTreeMap<u64, Figures> = figures.collect();
     let here = broker.shards.metadata().node_id();
     figures.insert(here.0, own_figures(broker));

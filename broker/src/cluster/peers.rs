@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::join_all;
 use weir_raft::{Index, NodeId, ReadError, TcpTransport};
 
 use super::message::{self, Answer, Question};
@@ -13,6 +14,8 @@ use crate::shard::host::ShardHost;
 
 /// How long an answer is waited for that needs no more than a look.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How long each node is waited for where all are asked.
+const BRIEF: Duration = Duration::from_secs(1);
 
 /// A node that runs alone has none.
 #[derive(Clone, Default)]
@@ -96,6 +99,16 @@ impl Peers {
                 reason: format!("no answer within {PATIENCE:?}"),
             }),
         }
+    }
+
+    /// Asks each node that is connected; those that do not answer at once are left out.
+    pub async fn look_round(&self, question: &Question) -> Vec<(NodeId, Answer)> {
+        let asked = self.connected().into_iter().map(|node| async move {
+            let asked = tokio::time::timeout(BRIEF, self.ask(node, question, b"")).await;
+            let (answer, _) = asked.ok()?.ok()?;
+            Some((node, answer))
+        });
+        join_all(asked).await.into_iter().flatten().collect()
     }
 
     /// A barrier for linearizable reads of this node's replica, whoever leads: everything that was acknowledged before

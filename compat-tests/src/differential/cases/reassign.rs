@@ -1,9 +1,6 @@
 //! AlterPartitionReassignments, ListPartitionReassignments and UnregisterBroker, as far as a cluster of one node shows them.
 
 use anyhow::Result;
-use kafka_protocol::messages::alter_partition_reassignments_request::{
-    ReassignablePartition, ReassignableTopic,
-};
 use kafka_protocol::messages::list_partition_reassignments_request::ListPartitionReassignmentsTopics;
 use kafka_protocol::messages::{
     AlterPartitionReassignmentsRequest, BrokerId, ListPartitionReassignmentsRequest,
@@ -12,6 +9,7 @@ use kafka_protocol::messages::{
 
 use super::Cases;
 use super::common::nowhere;
+use crate::calls::reassignment;
 use crate::differential::build;
 use crate::differential::trial::Trial;
 
@@ -63,17 +61,8 @@ pub fn cases(c: &mut Cases) {
 }
 
 fn alter(t: &mut Trial, v: i16, topic: &str, moves: &[(i32, Option<&[i32]>)]) -> Result<()> {
-    let partition = |(index, brokers): &(i32, Option<&[i32]>)| {
-        let brokers = brokers.map(|ids| ids.iter().copied().map(BrokerId).collect());
-        ReassignablePartition::default()
-            .with_partition_index(*index)
-            .with_replicas(brokers)
-    };
-    let topic = ReassignableTopic::default()
-        .with_name(build::topic(topic))
-        .with_partitions(moves.iter().map(partition).collect());
-    let request = AlterPartitionReassignmentsRequest::default().with_topics(vec![topic]);
-    t.ask(v, request)?;
+    let to = |(index, brokers): &(i32, Option<&[i32]>)| (*index, brokers.map(<[i32]>::to_vec));
+    t.ask(v, reassignment(topic, &moves.iter().map(to).collect()))?;
     Ok(())
 }
 
