@@ -262,6 +262,22 @@ mod tests {
         assert_eq!(meta.read().next_producer_id(), 20);
     }
 
+    #[tokio::test]
+    async fn a_revision_is_waited_for() {
+        let meta = local_meta().await;
+        let now = meta.read().revision();
+        meta.reaches(now).await;
+        let mut next = std::pin::pin!(meta.reaches(now + 1));
+        assert!(futures::poll!(&mut next).is_pending());
+        let take = |state: &MetaState| {
+            let first = state.next_producer_id();
+            let commands = vec![MetaCommand::TakeProducerIds { first, count: 10 }];
+            Ok::<_, String>((commands, ()))
+        };
+        meta.change(take).await.expect("changed");
+        next.await;
+    }
+
     /// Another node's entry slips in before each of ours, three times.
     struct Racing(MetaFold, std::sync::atomic::AtomicUsize);
 

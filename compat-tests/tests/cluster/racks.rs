@@ -70,13 +70,19 @@ impl Reading {
         let began_at = clock::now_ms();
         while !is_so() {
             self.step();
-            let waited = clock::now_ms() - began_at;
-            assert!(waited < 2 * PATIENCE.as_millis() as i64, "not in time");
+            self.in_time(began_at);
         }
+    }
+
+    fn in_time(&self, began_at: i64) {
+        let waited = clock::now_ms() - began_at;
+        let is_in_time = waited < 2 * PATIENCE.as_millis() as i64;
+        assert!(is_in_time, "not in time; read up to {:?}", self.next);
     }
 
     /// Reads so many records more of each partition.
     fn go_on(&mut self, count: i64) {
+        let began_at = clock::now_ms();
         let until: Vec<i64> = self.next.values().map(|next| next + count).collect();
         while self
             .next
@@ -85,6 +91,7 @@ impl Reading {
             .any(|(next, until)| next < until)
         {
             self.step();
+            self.in_time(began_at);
         }
     }
 }

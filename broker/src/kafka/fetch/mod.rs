@@ -105,7 +105,13 @@ pub async fn fetch(
         Context::Sessionless(wants) | Context::Full(wants) => wants,
         Context::Incremental { partitions, .. } => partitions,
     };
-    let answers = wait_and_read(reader, wants).await;
+    let mut answers = wait_and_read(reader, wants).await;
+    if !nearest::are_there(&broker, &answers).await {
+        // Then it reads here.
+        let rack = StrBytes::default();
+        let limits = &Limits { rack, ..limits };
+        answers = wait_and_read(Reader { limits, ..reader }, wants).await;
+    }
     let mut answer = FetchAnswer::default();
     let answers = match &context {
         Context::Sessionless(_) => answers,

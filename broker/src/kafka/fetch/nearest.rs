@@ -6,13 +6,22 @@
 //! Where several are in the rack, partitions take turns, so that one replica does not serve them all.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use futures::future::join_all;
 use weir_raft::NodeId;
 
 use super::answer::Reader;
+use super::response::PartitionAnswer;
+use super::session::Key;
+use crate::broker::Broker;
+use crate::cluster::message::{Answer, Question};
 use crate::kafka::cluster_view::CLIENT_LISTENER;
 use crate::meta::MetaState;
 use crate::partition::Partition;
+
+/// How long a replica that readers would be sent to may take to say that it is there.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The broker that serves this reader instead of this node, which leads the partition.
 pub fn of(reader: Reader<'_>, partition: &Partition) -> Option<i32> {
@@ -31,6 +40,33 @@ pub fn of(reader: Reader<'_>, partition: &Partition) -> Option<i32> {
     let near = looked?;
     let turn = usize::try_from(partition.id.index).unwrap_or(0);
     near.get(turn.checked_rem(near.len())?).copied()
+}
+
+/// Whether the replicas that these answers name are there now.
+///
+/// A reader whose replica was killed comes back at once, often before the leader has noticed. Sent to that replica once
+/// more, librdkafka (2.12) may keep to it for ever: where it goes back to the leader while it still moves to the replica, it
+/// takes itself to be with the one and waits for the other.
+pub async fn are_there(broker: &Broker, answers: &[(Key, PartitionAnswer)]) -> bool {
+    let named = answers
+        .iter()
+        .filter_map(|(_, one)| one.preferred_read_replica);
+    let named: BTreeSet<i32> = named.collect();
+    if named.is_empty() {
+        return true;
+    }
+    let nodes: Vec<NodeId> = {
+        let state = broker.meta.read();
+        let raft_id = |id| Some(NodeId(state.nodes().get(id)?.raft_id));
+        named.iter().filter_map(raft_id).collect()
+    };
+    let here = broker.shards.metadata().node_id().0;
+    let question = Question::Reaches { node: here };
+    let asked = nodes.iter().map(async |node| {
+        let asked = tokio::time::timeout(PATIENCE, broker.peers.look(*node, &question)).await;
+        matches!(asked, Ok(Ok(Answer::Reaches(_))))
+    });
+    join_all(asked).await.into_iter().all(|is_there| is_there)
 }
 
 /// The brokers in a rack that hold what the leader holds, and that clients can reach; none where the leader is there
