@@ -39,6 +39,8 @@ pub struct NewTopic<'a> {
     pub name: &'a str,
     /// The cluster's default where none.
     pub partitions: Option<i32>,
+    /// The cluster's default where none.
+    pub replication_factor: Option<i16>,
     pub settings: &'a [(String, String)],
 }
 
@@ -73,7 +75,7 @@ impl Client {
         let creatable = CreatableTopic::default()
             .with_name(topic_name(topic.name))
             .with_num_partitions(topic.partitions.unwrap_or(-1))
-            .with_replication_factor(-1)
+            .with_replication_factor(topic.replication_factor.unwrap_or(-1))
             .with_configs(topic.settings.iter().map(setting).collect());
         let request = CreateTopicsRequest::default()
             .with_topics(vec![creatable])

@@ -127,6 +127,7 @@ impl Demo {
         let topic = crate::client::NewTopic {
             name,
             partitions: Some(3),
+            replication_factor: None,
             settings: &owned,
         };
         self.client.create_topic(&topic).await?;

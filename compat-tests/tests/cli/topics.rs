@@ -16,6 +16,8 @@ fn topics_are_made_shown_changed_and_deleted() {
             "t",
             "-p",
             "2",
+            "-r",
+            "1",
             "--set",
             "retention.ms=1000",
         ],
@@ -45,6 +47,11 @@ fn topics_are_made_shown_changed_and_deleted() {
     assert_eq!(shown["partitions"].as_array().map(Vec::len), Some(3));
     assert_eq!(shown["settings"], json!({"max.message.bytes": "2000"}));
     weir.bad(&["topic", "create", "t"], "", &["TOPIC_ALREADY_EXISTS"]);
+    weir.bad(
+        &["topic", "create", "u", "--replication-factor", "2"],
+        "",
+        &["INVALID_REPLICATION_FACTOR"],
+    );
     weir.bad(
         &["topic", "create", "a b"],
         "",

@@ -9,7 +9,7 @@ use crate::cli::CliError;
 use crate::cli::files;
 use crate::cli::output::{self, Format};
 use crate::cli::target::Target;
-use crate::cli::topic::setting;
+use crate::cli::topic::{Counts, setting};
 use crate::client::{NewTopic, SchemaText};
 
 #[derive(clap::Args)]
@@ -21,9 +21,8 @@ use crate::client::{NewTopic, SchemaText};
 A schema is registered under TABLE-key or TABLE-value first, and makes that format `schema`.")]
 pub struct CreateArgs {
     table: String,
-    /// Number of partitions [default: the cluster's num.partitions]
-    #[arg(short, long, value_name = "COUNT")]
-    partitions: Option<i32>,
+    #[command(flatten)]
+    counts: Counts,
     /// What keys are [default: schema where the registry has one, else string]
     #[arg(long, value_parser = ["string", "int32", "int64", "bytes", "schema"])]
     key_format: Option<String>,
@@ -69,7 +68,8 @@ pub async fn run(target: &Target, args: CreateArgs) -> Result<(), CliError> {
     settings.extend(args.settings);
     let topic = NewTopic {
         name: &args.table,
-        partitions: args.partitions,
+        partitions: args.counts.partitions,
+        replication_factor: args.counts.replication_factor,
         settings: &settings,
     };
     let partitions = target.client().await?.create_topic(&topic).await?;

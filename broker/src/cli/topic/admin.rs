@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::setting;
+use super::{Counts, setting};
 use crate::cli::CliError;
 use crate::cli::output::{self, Format};
 use crate::cli::target::Target;
@@ -20,12 +20,12 @@ pub struct ListArgs {
 #[command(after_help = "Examples:
   weir topic create orders
   weir topic create orders --partitions 3 --set retention.ms=86400000
+  weir topic create orders --partitions 6 --replication-factor 3
   weir topic create orders --set schema.validation.value=full")]
 pub struct CreateArgs {
     topic: String,
-    /// Number of partitions [default: the cluster's num.partitions]
-    #[arg(short, long, value_name = "COUNT")]
-    partitions: Option<i32>,
+    #[command(flatten)]
+    counts: Counts,
     /// A setting, by Kafka's name or Weir's; may be given more than once
     #[arg(short, long = "set", value_name = "NAME=VALUE", value_parser = setting)]
     settings: Vec<(String, String)>,
@@ -101,7 +101,8 @@ pub async fn list(target: &Target, args: ListArgs) -> Result<(), CliError> {
 pub async fn create(target: &Target, args: CreateArgs) -> Result<(), CliError> {
     let topic = NewTopic {
         name: &args.topic,
-        partitions: args.partitions,
+        partitions: args.counts.partitions,
+        replication_factor: args.counts.replication_factor,
         settings: &args.settings,
     };
     let partitions = target.client().await?.create_topic(&topic).await?;

@@ -60,6 +60,17 @@ pub async fn run(args: TopicArgs) -> Result<(), CliError> {
     }
 }
 
+/// How many partitions and replicas a new topic has.
+#[derive(clap::Args)]
+pub struct Counts {
+    /// Number of partitions [default: the cluster's num.partitions]
+    #[arg(short, long, value_name = "COUNT")]
+    pub partitions: Option<i32>,
+    /// Nodes that have a copy of each partition [default: the cluster's default.replication.factor]
+    #[arg(short, long, value_name = "COUNT")]
+    pub replication_factor: Option<i16>,
+}
+
 /// `name=value` of `--set`.
 pub fn setting(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
