@@ -164,6 +164,10 @@ pub(super) fn candidate(
         parsed = parse(registry, subject, &schema, false)?;
     }
     schema.text = parsed.canonical();
+    // Of a Protobuf file that holds comments alone nothing is left.
+    if schema.text.is_empty() {
+        return Ok(None);
+    }
     Ok(Some(Candidate { schema, parsed }))
 }
 

@@ -116,6 +116,24 @@ fn normalizing_makes_spellings_of_one_schema_equal() {
 }
 
 #[test]
+fn a_schema_of_which_nothing_is_left_is_empty() {
+    let mut fixture = Fixture::default();
+    let command = Command::Register {
+        subject: Subject::parse("a"),
+        request: Box::new(RegisterRequest {
+            schema_type: Some("PROTOBUF".to_owned()),
+            ..request("// later")
+        }),
+        normalize: true,
+        force: false,
+    };
+    assert!(matches!(
+        fixture.run(command),
+        Err(RegistryError::InvalidSchema(reason)) if reason == "Empty schema"
+    ));
+}
+
+#[test]
 fn references_resolve_within_the_referrers_context() {
     let mut fixture = Fixture::default();
     fixture.put(
