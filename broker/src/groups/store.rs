@@ -136,8 +136,10 @@ impl Fold for GroupStore {
         }
     }
 
+    /// Its groups go, and their place stays: a coordinator looks there for what comes, also where a snapshot has all
+    /// records of a partition folded again.
     fn detach(&self, partition: PartitionId) {
-        self.partitions.write().remove(&partition);
+        *self.partition(partition).write() = StoredGroups::default();
     }
 }
 
@@ -231,12 +233,14 @@ mod tests {
             &[],
         );
         let batch = batch.build().unwrap().freeze();
-        store.apply(id, &BatchHeader::parse(&batch).unwrap(), &batch, 7);
-        assert_eq!(
-            store.partition(id).read().get("g").unwrap().offset("t", 0),
-            Some(&offset(4))
-        );
-        store.detach(id);
-        assert_eq!(*store.partition(id).read(), StoredGroups::default());
+        let held = store.partition(id);
+        for _ in 0..2 {
+            store.apply(id, &BatchHeader::parse(&batch).unwrap(), &batch, 7);
+            let groups = held.read();
+            assert_eq!(groups.get("g").unwrap().offset("t", 0), Some(&offset(4)));
+            drop(groups);
+            store.detach(id);
+            assert_eq!(*held.read(), StoredGroups::default());
+        }
     }
 }
