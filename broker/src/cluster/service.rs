@@ -133,14 +133,13 @@ impl Service {
         (answer, Bytes::new())
     }
 
-    /// Returns once the metadata here is of this revision.
+    /// Returns once the metadata here is of this revision; at once for 0, which asks for none.
     async fn caught_up(&self, revision: u64) -> Result<(), String> {
-        let Some(meta) = self.meta.get() else {
-            return match revision {
-                0 => Ok(()),
-                _ => Err("the node that was asked is starting itself".to_owned()),
-            };
-        };
+        if revision == 0 {
+            return Ok(());
+        }
+        let meta = self.meta.get();
+        let meta = meta.ok_or("the node that was asked is starting itself")?;
         let reached = tokio::time::timeout(CATCH_UP_PATIENCE, meta.reaches(revision)).await;
         reached.map_err(|_| "the metadata of the node that was asked is behind".to_owned())
     }

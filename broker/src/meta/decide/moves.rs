@@ -410,6 +410,16 @@ mod tests {
         results.remove(0)
     }
 
+    /// The topic's partition goes on where it moves to.
+    fn arrive(state: &mut MetaState) {
+        let id = Uuid::from_u128(7);
+        let to = state.topics().get("t").unwrap().moves[&0].to;
+        let (commands, _) = seal(state, id, 0, to);
+        apply(state, &commands);
+        let commands = finish(state, id, 0, to, 5);
+        apply(state, &commands);
+    }
+
     #[test]
     fn a_move_can_be_given_up_until_it_is_sealed() {
         let mut state = state();
@@ -461,14 +471,7 @@ mod tests {
         let going = underway(&state).remove(0);
         assert!(!going.to.contains(&2), "{going:?}");
         assert!(drain_moves(&state, 10, &|_| true).is_empty());
-        let (id, to) = (
-            Uuid::from_u128(7),
-            state.topics().get("t").unwrap().moves[&0].to,
-        );
-        let (commands, _) = seal(&state, id, 0, to);
-        apply(&mut state, &commands);
-        let commands = finish(&state, id, 0, to, 5);
-        apply(&mut state, &commands);
+        arrive(&mut state);
         let (commands, ()) = remove_node(&state, 2, everybody).expect("decided");
         apply(&mut state, &commands);
         assert!(state.is_former(2) && !state.nodes().contains_key(&2));
@@ -480,14 +483,7 @@ mod tests {
     fn a_node_is_not_drained_whose_replicas_have_no_other_place() {
         let mut state = state();
         decide(&mut state, Some(&[1, 2, 3])).expect("decided");
-        let (id, to) = (
-            Uuid::from_u128(7),
-            state.topics().get("t").unwrap().moves[&0].to,
-        );
-        let (commands, _) = seal(&state, id, 0, to);
-        apply(&mut state, &commands);
-        let commands = finish(&state, id, 0, to, 5);
-        apply(&mut state, &commands);
+        arrive(&mut state);
         let refused = drain(&state, 3, true);
         assert!(matches!(refused, Err(NodeError::TooFewNodes { .. })));
     }
