@@ -1,7 +1,7 @@
 //! A partition on this node: its log, and the readers that wait for it to grow.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, Ordering};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
@@ -42,8 +42,8 @@ pub struct Partition {
     pub id: PartitionId,
     /// Names the partition in its shard's in-memory tail; unique for the life of the process.
     pub handle: u64,
-    /// Kafka's leader epoch = `epoch_base` + Raft term.
-    pub epoch_base: i32,
+    /// Kafka's leader epoch = this + Raft term. Changed by the shard's apply only.
+    epoch_base: AtomicI32,
     pub role: Role,
     /// Which of its stays in the shard this is: the index of the entry with which it came, and 0 where it began here.
     pub stay: Index,
@@ -73,7 +73,7 @@ impl Partition {
         Partition {
             id,
             handle,
-            epoch_base,
+            epoch_base: AtomicI32::new(epoch_base),
             role,
             stay: 0,
             shard,
@@ -105,6 +105,16 @@ impl Partition {
 
     pub fn enter(&self, stage: Stage) {
         self.stage.store(stage as u8, Ordering::Release);
+    }
+
+    /// It is this far in its stay. That it stays the same one is what those rely on who move its batches meanwhile.
+    pub fn enter_with(&self, stage: Stage, epoch_base: i32) {
+        self.epoch_base.store(epoch_base, Ordering::Release);
+        self.enter(stage);
+    }
+
+    pub fn epoch_base(&self) -> i32 {
+        self.epoch_base.load(Ordering::Acquire)
     }
 
     /// Who leads the partition, as this node knows it: the leader of its shard, while that serves it.
@@ -147,7 +157,7 @@ impl Partition {
     /// Kafka's leader epoch for a Raft term.
     pub fn epoch_in(&self, term: u64) -> i32 {
         let term = i32::try_from(term).expect("a shard has fewer than 2^31 elections");
-        self.epoch_base
+        self.epoch_base()
             .checked_add(term)
             .expect("leader epochs stay below 2^31")
     }
@@ -217,13 +227,6 @@ impl Partition {
 
     pub fn is_detached(&self) -> bool {
         self.detached.load(Ordering::Acquire)
-    }
-
-    /// It takes the place of the one that arrived: what is not known of that one's rows is not known of its rows.
-    pub fn goes_on_from(&self, arrived: &Partition) {
-        if arrived.rows_differ() {
-            self.was_replaced();
-        }
     }
 
     /// Its records were replaced by those of a replica that had compacted them further.

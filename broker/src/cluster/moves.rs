@@ -406,7 +406,7 @@ impl Mover<'_> {
     async fn finish(&self, one: &Coming, here: &Partition) -> Result<(), Stopped> {
         let (id, index, to) = (one.id.topic, one.id.index, self.shard.id.0);
         let decide = |state: &MetaState| {
-            let commands = finish(state, id, index, to, here.epoch_base);
+            let commands = finish(state, id, index, to, here.epoch_base());
             Ok::<_, Infallible>((commands, ()))
         };
         let finished = self.moves.meta.change(decide).await;

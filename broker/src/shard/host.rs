@@ -267,8 +267,9 @@ impl Partitions {
         replicas.retain(|one| one.shard.id != partition.shard.id);
         replicas.push(partition);
         // Leader epochs rise from shard to shard.
-        replicas
-            .sort_by_key(|one| std::cmp::Reverse((one.stage() != Stage::Arriving, one.epoch_base)));
+        replicas.sort_by_key(|one| {
+            std::cmp::Reverse((one.stage() != Stage::Arriving, one.epoch_base()))
+        });
     }
 
     pub fn remove(&self, shard: ShardId, id: PartitionId) -> Option<Arc<Partition>> {

@@ -329,25 +329,18 @@ impl Machine {
 
     /// The partition that becomes one of a peer's snapshot.
     fn taken_over(&mut self, item: &RestoredPartition) -> Arc<Partition> {
-        let here = self.find(item.id);
-        let is_it =
-            |here: &Arc<Partition>| (here.epoch_base, here.stay) == (item.epoch_base, item.stay);
-        if let Some(here) = here.clone().filter(is_it) {
-            here.enter(item.stage);
-            // The stage says which one is served.
-            self.partitions.insert(here.clone());
-            return here;
-        }
-        self.detach(vec![item.id]);
-        let (id, base) = (item.id, item.epoch_base);
-        let log = PartitionLog::new();
-        let new = Partition::new(id, base, item.role, self.shard.clone(), log);
-        let new = Arc::new(new.in_stage(item.stage).of_stay(item.stay));
-        if let Some(here) = here.filter(|here| here.stay == item.stay) {
-            new.goes_on_from(&here);
-        }
-        self.partitions.insert(new.clone());
-        new
+        let here = self.find(item.id).filter(|here| here.stay == item.stay);
+        let partition = here.unwrap_or_else(|| {
+            self.detach(vec![item.id]);
+            let (id, base) = (item.id, item.epoch_base);
+            let log = PartitionLog::new();
+            let new = Partition::new(id, base, item.role, self.shard.clone(), log);
+            Arc::new(new.of_stay(item.stay))
+        });
+        partition.enter_with(item.stage, item.epoch_base);
+        // The stage says which one is served.
+        self.partitions.insert(partition.clone());
+        partition
     }
 
     /// Partitions of other shards begin to arrive here, with the entry that has the index `stay`.
@@ -395,22 +388,18 @@ impl Machine {
             Ok(theirs) => theirs,
             Err(error) => return Outcome::Rejected(error.to_string().into()),
         };
-        let mut log = here.log.read().clone();
-        if !log.take_over(&theirs) {
+        if !here.change(|log| log.take_over(&theirs)) {
             return Outcome::Rejected("the partition has not arrived as a whole".into());
         }
-        let (id, base) = (item.partition, item.epoch_base);
-        let open = Partition::new(id, base, here.role, self.shard.clone(), log);
-        let open = Arc::new(open.of_stay(here.stay));
-        open.goes_on_from(&here);
         self.shard.forget_tail(&here);
-        let before = self.partitions.get(id);
-        self.partitions.insert(open.clone());
-        self.fold_again(&open)
+        let before = self.partitions.get(item.partition);
+        here.enter_with(Stage::Open, item.epoch_base);
+        self.partitions.insert(here.clone());
+        self.fold_again(&here)
             .expect("what was applied here can be read here");
         // Who waits for the one that was served finds that it is not any more.
         self.touched.extend(before);
-        self.touched.push(open);
+        self.touched.push(here);
         self.membership_changed = true;
         Outcome::Applied
     }

@@ -53,7 +53,7 @@ pub fn encode(time_ms: i64, partitions: &[Arc<Partition>], metadata: Option<&Met
     for partition in partitions {
         out.put_slice(partition.id.topic.as_bytes());
         out.put_i32_le(partition.id.index);
-        out.put_i32_le(partition.epoch_base);
+        out.put_i32_le(partition.epoch_base());
         out.put_u8(partition.role as u8);
         out.put_u8(partition.stage() as u8);
         out.put_u64_le(partition.stay);

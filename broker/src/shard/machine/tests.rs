@@ -286,7 +286,13 @@ fn a_partition_moves_step_by_step_and_each_step_once() {
     assert!(carry(&mut to, 1));
     assert!(carry(&mut to, 2));
     assert!(!to.takes(open(), &early), "it had not come to its end");
+    let arrived = to.machine.find(id(0)).expect("it is there");
     assert!(to.takes(open(), &known(&from)) && !to.takes(open(), &known(&from)));
+    let opened = to.machine.find(id(0)).expect("it is there");
+    assert!(
+        Arc::ptr_eq(&arrived, &opened) && opened.epoch_base() == 1000,
+        "who moves its batches into segments meanwhile moves those that are served"
+    );
     assert!(served(2) && !carry(&mut to, 3));
     assert!(!append(&mut to, 2, 1001), "a duplicate of before");
     assert!(append(&mut to, 3, 1001));
