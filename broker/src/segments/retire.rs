@@ -4,8 +4,8 @@
 //! shards' snapshots and logs name:
 //! 1. the sealed files whose entries every shard has applied, and every member of it holds, are chosen;
 //! 2. what partitions still keep of them is read, checked, written to segment files and synced;
-//! 3. the partitions' logs change over, so that readers find the segments (a reader that was about to
-//!    read the old place plans again);
+//! 3. the partitions' logs change over as their files are done, so that readers find the segments (a reader that was
+//!    about to read the old place plans again);
 //! 4. the shards' snapshots, which name the segments, are stored;
 //! 5. the Raft logs forget the entries, and the files go back to the pool;
 //! 6. segment files that no partition named before step 4 are deleted: no snapshot names them now.
@@ -89,16 +89,12 @@ pub enum RetireError {
     },
     #[error("a segment file was not written: {0}")]
     Write(#[from] io::Error),
+    #[error("records of partition {}-{} are still in them", .0.topic, .0.index)]
+    Left(PartitionId),
     #[error("shard {shard} has no snapshot: {reason}")]
     Shard { shard: u64, reason: String },
     #[error("the node stops")]
     Stopped,
-}
-
-/// A partition's records that lie in a segment now.
-struct Moved {
-    partition: Arc<Partition>,
-    segment: Segment,
 }
 
 impl Retire {
@@ -154,9 +150,11 @@ impl Retire {
         }
     }
 
-    /// Runs one round after the other.
+    /// Runs one round after the other. One after a round that failed takes a single file: a full disk may have room for
+    /// that.
     async fn retire_files(self: &Arc<Self>) {
         let mut before = self.parts.raft.wal_usage().live_bytes;
+        let mut most_files = MAX_FILES;
         while !self.stop.is_cancelled() {
             let live = self.parts.raft.wal_usage().live_bytes;
             let busy = live.saturating_sub(before) > BUSY_BYTES;
@@ -166,12 +164,16 @@ impl Retire {
             let round = if waits {
                 Ok(false)
             } else {
-                self.round(early).await
+                self.round(early, most_files).await
             };
             self.parts
                 .metrics
                 .segments
                 .set_files(self.parts.files.totals());
+            most_files = match round {
+                Ok(_) => MAX_FILES,
+                Err(_) => 1,
+            };
             let pause = match round {
                 Ok(true) => Duration::ZERO,
                 Ok(false) => CHECK,
@@ -216,9 +218,9 @@ impl Retire {
     }
 
     /// Says whether there was something to do. A round is `early` when it runs for the index's memory.
-    async fn round(self: &Arc<Self>, early: bool) -> Result<bool, RetireError> {
+    async fn round(self: &Arc<Self>, early: bool, most_files: u64) -> Result<bool, RetireError> {
         let started = Instant::now();
-        let last_file = self.last_file(early);
+        let last_file = self.last_file(early, most_files);
         let (oldest, newest) = self.parts.raft.wal_files();
         if early && oldest == newest {
             // Small records fill the memory before they fill a file. Where one is full that a member still needs,
@@ -230,41 +232,37 @@ impl Retire {
         }
         let this = self.clone();
         let steps = blocking_long(&*self.parts.threads, move || {
-            let mut bytes = 0;
-            if let Some(last_file) = last_file {
-                for moved in this.write(last_file)? {
-                    bytes += moved.segment.bytes;
-                    moved.partition.change(|log| log.move_to(moved.segment));
-                }
-            }
-            Ok::<_, RetireError>((this.unnamed()?, bytes))
+            let moved = last_file.map(|last_file| this.move_up_to(last_file));
+            Ok::<_, RetireError>((moved.transpose(), this.unnamed()?))
         });
-        let (unnamed, bytes) = steps.await??;
+        let (moved, unnamed) = steps.await??;
+        // On a full disk nothing else may give room than what no partition names any more.
+        let last_file = last_file.filter(|_| moved.is_ok());
         if last_file.is_none() && unnamed.is_empty() {
-            return Ok(false);
+            return moved.map(|_| false);
         }
         if last_file.is_none() || !planted::has(Bug::ManifestBeforeMove) {
             self.store_snapshots(last_file, unnamed.is_empty()).await?;
         }
-        if let Some(last_file) = last_file {
+        if let (Some(last_file), Ok(Some(bytes))) = (last_file, &moved) {
             self.parts.raft.retire_wal(last_file).await?;
             let metrics = &self.parts.metrics.segments;
-            metrics.retired(started.elapsed(), bytes, early);
+            metrics.retired(started.elapsed(), *bytes, early);
             tracing::debug!(last_file, "files of the write-ahead log were retired");
         }
         let files = self.parts.files.clone();
         let removed = blocking(&*self.parts.threads, move || files.remove(&unnamed));
         removed.await??;
-        Ok(last_file.is_some())
+        moved.map(|moved| moved.is_some())
     }
 
     /// The newest file that can be retired; `None` while there is none. Early on, one after the other until the
     /// memory suffices.
-    fn last_file(&self, early: bool) -> Option<u64> {
+    fn last_file(&self, early: bool, most_files: u64) -> Option<u64> {
         let (oldest, newest) = self.parts.raft.wal_files();
         let (kept, most) = match early {
             true => (0, 1),
-            false => (self.parts.keep_files, MAX_FILES),
+            false => (self.parts.keep_files, most_files),
         };
         let last = newest.checked_sub(1 + kept)?.min(oldest + most - 1);
         let shards = self.parts.shards.all();
@@ -278,37 +276,51 @@ impl Retire {
         (oldest..=last).rev().find(is_done_with)
     }
 
-    /// Writes what lies in the files up to `last_file` to segment files. Blocks.
-    fn write(&self, last_file: u64) -> Result<Vec<Moved>, RetireError> {
-        let mut moved = Vec::new();
+    /// Moves what lies in the files up to `last_file` to segment files; answers how many bytes. What was moved before
+    /// an error stays moved. Blocks.
+    fn move_up_to(&self, last_file: u64) -> Result<u64, RetireError> {
+        let mut bytes = 0;
         let mut shared = None;
+        let mut in_shared = Vec::new();
         for partition in self.sorted() {
-            let bytes = {
+            let old = {
                 let log = partition.log.read();
                 let extents = log.extents().iter();
                 let old = extents.take_while(|extent| extent.pos.file <= last_file);
                 old.map(|extent| u64::from(extent.len)).sum::<u64>()
             };
-            if bytes == 0 {
+            if old == 0 {
                 continue;
             }
-            let segment = if bytes >= self.parts.sizes.own_file_bytes {
+            if old >= self.parts.sizes.own_file_bytes {
                 let mut own = self.parts.files.create()?;
                 let segment = self.copy(&partition, last_file, &mut own)?;
                 // Only this task deletes files, so it need not hold this one.
                 drop(own.finish()?);
-                segment
+                bytes += change_over(&partition, segment);
             } else {
                 let file = match &mut shared {
                     Some(file) => file,
                     none => none.insert(self.parts.files.create()?),
                 };
-                self.copy(&partition, last_file, file)?
-            };
-            moved.extend(segment.map(|segment| Moved { partition, segment }));
+                let segment = self.copy(&partition, last_file, file)?;
+                in_shared.push((partition, segment));
+            }
         }
         drop(shared.map(FileWriter::finish).transpose()?);
-        Ok(moved)
+        for (partition, segment) in in_shared {
+            bytes += change_over(&partition, segment);
+        }
+        self.check_moved(last_file)?;
+        Ok(bytes)
+    }
+
+    /// That no partition keeps anything in these files: whatever became of it meanwhile, nothing is forgotten that is
+    /// not stored elsewhere.
+    fn check_moved(&self, last_file: u64) -> Result<(), RetireError> {
+        let keeps = |one: &Arc<Partition>| one.log.read().end_in_wal(last_file).is_some();
+        let left = self.sorted().find(keeps).map(|partition| partition.id);
+        left.map_or(Ok(()), |partition| Err(RetireError::Left(partition)))
     }
 
     /// Adds a partition's records to a file; `None` when all of them were trimmed.
@@ -429,6 +441,14 @@ impl Retire {
         }
         sorted.into_values()
     }
+}
+
+/// Has readers find a partition's records in a segment; answers how many bytes these are.
+fn change_over(partition: &Partition, segment: Option<Segment>) -> u64 {
+    segment.map_or(0, |segment| {
+        partition.change(|log| log.move_to(segment));
+        segment.bytes
+    })
 }
 
 /// Names a partition as the owner of a segment.
