@@ -36,6 +36,7 @@ mod wal;
 
 pub use bring::Bring;
 pub use env::{Clock, Env, Fatal, Random};
+pub use group::gather_timers;
 pub use ids::{Index, NodeId, Seat, ShardId, Term, WalPos};
 pub use node::{
     ChangeError, Followers, Leadership, MAX_PAYLOAD_LEN, MemberProgress, Members, Node, NodeConfig,

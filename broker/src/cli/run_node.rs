@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::process::{Signal, set_parent_process_death_signal};
 use tikv_jemalloc_ctl::{background_thread, max_background_threads};
@@ -119,6 +120,10 @@ pub fn serve(args: ServeArgs) -> ExitCode {
     run(options, Course::UntilSignal)
 }
 
+/// How far apart timers of shards fire: an idle node wakes up that much less often, and notices as much later that a
+/// leader hangs.
+const TIMERS_APART: Duration = Duration::from_millis(50);
+
 /// Connections and proposers share one data thread: fewer hops. HTTP has its own, so that a large
 /// answer there does not hold up produce and fetch.
 struct Runtimes {
@@ -132,6 +137,7 @@ impl Runtimes {
             let builder = Builder::new_multi_thread()
                 .worker_threads(1)
                 .thread_name(name)
+                .on_thread_start(|| weir_raft::gather_timers(TIMERS_APART))
                 .enable_all()
                 .build();
             builder.expect("the system gives threads")

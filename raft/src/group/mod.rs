@@ -3,6 +3,7 @@
 mod applier;
 mod index;
 pub mod membership;
+mod runtime;
 mod snapshot;
 mod sole_voter;
 mod state;
@@ -27,6 +28,7 @@ use crate::wal::format::{EntryForm, Kind};
 use crate::wal::{Done, Record, Wal, is_passing};
 pub use applier::Applier;
 pub use index::Located;
+pub use runtime::gather_timers;
 pub use snapshot::{SnapshotStore, decode as decode_snapshot};
 pub use state::LogState;
 pub use store::Store;
