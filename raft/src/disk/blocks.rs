@@ -111,11 +111,11 @@ impl BlockQueue {
     }
 }
 
-/// Whether these are whole blocks for whole blocks of a file.
-pub fn are_blocks(bytes: &[u8], offset: u64) -> bool {
-    bytes.as_ptr().align_offset(BLOCK) == 0
-        && bytes.len().is_multiple_of(BLOCK)
-        && offset.is_multiple_of(BLOCK as u64)
+/// Whether these are whole blocks of this size for whole blocks of a file.
+pub fn are_blocks(bytes: &[u8], offset: u64, block: usize) -> bool {
+    bytes.as_ptr().align_offset(block) == 0
+        && bytes.len().is_multiple_of(block)
+        && offset.is_multiple_of(block as u64)
 }
 
 #[cfg(test)]
@@ -139,7 +139,7 @@ mod tests {
             queue.end().extend_from_slice(&bytes);
             let fits = queue.len() <= 4 * BLOCK;
             let whole = queue.whole();
-            assert!(!fits || are_blocks(whole, 0), "step {step}");
+            assert!(!fits || are_blocks(whole, 0, BLOCK), "step {step}");
             taken.extend_from_slice(whole);
             let count = whole.len();
             queue.advance(count);

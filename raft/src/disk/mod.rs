@@ -46,6 +46,10 @@ pub trait DiskFile: Send + Sync + 'static {
         self.pread(&mut bytes, offset)?;
         Ok(bytes.into())
     }
+    /// What writes past the page cache come in multiples of, from such places on; it divides `BLOCK`.
+    fn block(&self) -> usize {
+        BLOCK
+    }
     /// Writes all bytes. Whole blocks from a `BlockBuffer` or `BlockQueue` bypass the page cache where the
     /// file system lets them; they are no more durable for that.
     fn pwrite(&self, bytes: &[u8], offset: u64) -> io::Result<()>;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rustix::fs::OFlags;
+use rustix::fs::{AtFlags, OFlags, StatxFlags};
 
 use super::blocks::{BLOCK, BlockBuffer, are_blocks};
 use super::read_buffer::ReadBuffer;
@@ -23,6 +23,7 @@ struct RealFile {
     file: File,
     /// Reads and writes past the page cache, where the file system lets it.
     direct: Option<File>,
+    block: usize,
 }
 
 impl RealFile {
@@ -34,9 +35,22 @@ impl RealFile {
             .custom_flags(flags)
             .open(path);
         RealFile {
+            block: direct_block(&file),
             file,
             direct: direct.ok(),
         }
+    }
+}
+
+/// What the system says that direct writes have to be multiples of; `BLOCK`, which suits all, where it does not say.
+fn direct_block(file: &File) -> usize {
+    let asked = rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN);
+    let least = asked.map_or(0, |said| {
+        said.stx_dio_offset_align.max(said.stx_dio_mem_align)
+    });
+    match least as usize {
+        least if least > 0 && BLOCK.is_multiple_of(least) => least,
+        _ => BLOCK,
     }
 }
 
@@ -131,9 +145,15 @@ impl DiskFile for RealFile {
         Ok(bytes.into())
     }
 
+    fn block(&self) -> usize {
+        self.block
+    }
+
     fn pwrite(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         match &self.direct {
-            Some(direct) if are_blocks(bytes, offset) => direct.write_all_at(bytes, offset),
+            Some(direct) if are_blocks(bytes, offset, self.block) => {
+                direct.write_all_at(bytes, offset)
+            }
             _ => self.file.write_all_at(bytes, offset),
         }
     }
@@ -213,5 +233,24 @@ mod tests {
             let error = file.read(offset, len).expect_err("past the end");
             assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
         }
+    }
+
+    #[test]
+    fn a_file_is_written_in_blocks_of_its_own_size() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = RealDisk.create(&dir.path().join("file")).expect("created");
+        let block = file.block();
+        assert!(BLOCK.is_multiple_of(block), "{block}");
+        file.allocate(16 * BLOCK as u64).expect("allocated");
+        let mut written = vec![0; 16 * BLOCK];
+        for number in 1..=9_u8 {
+            let mut bytes = BlockBuffer::new(usize::from(number) * block);
+            bytes.fill(number);
+            let at = usize::from(number) * 3 * block;
+            file.pwrite(&bytes, at as u64).expect("written");
+            written[at..at + bytes.len()].fill(number);
+        }
+        file.sync().expect("synced");
+        assert!(file.read(0, written.len()).expect("read")[..] == written[..]);
     }
 }

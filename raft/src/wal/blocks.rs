@@ -19,6 +19,8 @@ const PART: usize = 16 << 10;
 
 pub struct Blocks {
     buffer: MmapMut,
+    /// What the file is written in multiples of: less is written again with small blocks.
+    block: usize,
     /// Where the buffer's first byte lies in the file.
     start: u32,
     /// Bytes in the buffer.
@@ -31,6 +33,7 @@ impl Blocks {
     pub fn new() -> Blocks {
         Blocks {
             buffer: direct_memory(CAPACITY),
+            block: BLOCK,
             start: 0,
             len: 0,
             written: 0,
@@ -39,7 +42,8 @@ impl Blocks {
 
     /// Goes on at an offset of a file, whose block is read as far as the offset.
     pub fn resume(&mut self, file: &dyn DiskFile, offset: u32) -> io::Result<()> {
-        let keep = offset as usize % BLOCK;
+        self.block = file.block();
+        let keep = offset as usize % self.block;
         let start = offset - keep as u32;
         file.pread(&mut self.buffer[..keep], u64::from(start))?;
         self.start = start;
@@ -100,10 +104,10 @@ impl Blocks {
         if !self.is_dirty() {
             return Ok(());
         }
-        let whole = self.len.next_multiple_of(BLOCK);
+        let whole = self.len.next_multiple_of(self.block);
         self.buffer[self.len..whole].fill(0);
         file.pwrite(&self.buffer[..whole], u64::from(self.start))?;
-        let kept = self.len % BLOCK;
+        let kept = self.len % self.block;
         let from = self.len - kept;
         self.buffer.copy_within(from..self.len, 0);
         self.start += from as u32;
