@@ -66,12 +66,15 @@ async fn replace(shard: Arc<ShardHost>, peers: Peers, random: Arc<dyn Random>, g
         let jitter = Duration::from_millis(random.next_u64() % JITTER_MS);
         tokio::time::sleep(pause + jitter).await;
         pause = 2 * TURN;
-        if shard.leadership().leader != Some(gone) || peers.is_connected(gone) {
+        // None while somebody stands, perhaps in vain.
+        let leader = shard.leadership().leader;
+        if leader.is_some_and(|leader| leader != gone) || peers.is_connected(gone) {
             return;
         }
-        let stood = match is_gone_for_most(&shard, &peers, gone).await {
-            true => shard.raft().succeed().await,
-            false => shard.raft().stand().await,
+        let stood = match chance(&shard, &peers, gone).await {
+            Chance::Own => shard.raft().succeed().await,
+            Chance::OfAnother => continue,
+            Chance::Unknown => shard.raft().stand().await,
         };
         if let Err(error) = stood {
             tracing::debug!(shard = shard.id.0, %error, "this node cannot stand for election");
@@ -88,20 +91,74 @@ fn turn(shard: &ShardHost, gone: NodeId) -> u32 {
     u32::try_from(turn).expect("there are few voters")
 }
 
-/// Whether a majority of the shard's voters, this node among them, has no connection to the node. Never while voters
-/// change: there are two majorities then.
-async fn is_gone_for_most(shard: &ShardHost, peers: &Peers, node: NodeId) -> bool {
+/// Who may take over.
+#[derive(Debug, PartialEq, Eq)]
+enum Chance {
+    /// This node: a majority of the voters, it among them, has no connection to the leader, and no log of theirs goes
+    /// further.
+    Own,
+    /// One whose log goes further.
+    OfAnother,
+    /// The leader may be well.
+    Unknown,
+}
+
+/// Never its own while voters change: there are two majorities then.
+async fn chance(shard: &ShardHost, peers: &Peers, gone: NodeId) -> Chance {
     let voters = shard.raft().members().voters;
     if !voters.contains(&shard.node_id()) || shard.raft().is_changing_voters() {
-        return false;
+        return Chance::Unknown;
     }
     let others = voters.iter().copied();
-    let others = others.filter(|other| *other != node && *other != shard.node_id());
+    let others = others.filter(|other| *other != gone && *other != shard.node_id());
     let words = others.map(|other| async move {
-        let question = Question::Reaches { node: node.0 };
+        let question = Question::Succession {
+            shard: shard.id.0,
+            leader: gone.0,
+        };
         let asked = tokio::time::timeout(WORD, peers.look(other, &question)).await;
-        matches!(asked, Ok(Ok(Answer::Reaches(false))))
+        match asked {
+            Ok(Ok(Answer::Succession { gone: true, last })) => Some(last),
+            _ => None,
+        }
     });
-    let agree = join_all(words).await.into_iter().filter(|gone| *gone);
-    agree.count() + 1 > voters.len() / 2
+    let agree: Vec<Option<(u64, u64)>> = join_all(words).await.into_iter().flatten().collect();
+    judge(voters.len(), shard.raft().last_entry(), &agree)
+}
+
+/// By the last entry here, and those of the other voters that have lost the leader.
+fn judge(voters: usize, here: Option<(u64, u64)>, others: &[Option<(u64, u64)>]) -> Chance {
+    if others.len() + 1 <= voters / 2 {
+        return Chance::Unknown;
+    }
+    match others.iter().any(|last| *last > here) {
+        true => Chance::OfAnother,
+        false => Chance::Own,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_log_of_a_majority_takes_over() {
+        let (here, longer, newer) = (Some((3, 10)), Some((3, 11)), Some((4, 2)));
+        for (voters, others, expected) in [
+            (3, &[][..], Chance::Unknown),
+            (5, &[here], Chance::Unknown),
+            (3, &[here], Chance::Own),
+            (3, &[None], Chance::Own),
+            (3, &[longer], Chance::OfAnother),
+            (3, &[newer], Chance::OfAnother),
+            (5, &[here, Some((2, 99))], Chance::Own),
+            (5, &[here, longer], Chance::OfAnother),
+        ] {
+            assert_eq!(
+                judge(voters, here, others),
+                expected,
+                "{voters}, {others:?}"
+            );
+        }
+    }
 }

@@ -46,6 +46,8 @@ pub enum Question {
     Figures,
     /// Are you connected to this Raft node?
     Reaches { node: u64 },
+    /// Are you, too, without this leader of a shard, and how far does your log of it go?
+    Succession { shard: u64, leader: u64 },
     /// Tell me when your partitions of the topic are attached.
     Attached { topic: Uuid },
     /// Send me records of a partition.
@@ -89,6 +91,11 @@ pub enum Answer {
     },
     Index(u64),
     Reaches(bool),
+    /// Whether the leader is out of reach, and term and index of the last entry.
+    Succession {
+        gone: bool,
+        last: Option<(u64, u64)>,
+    },
     HandedOver(Result<(), TransferError>),
     Quorum(Quorum),
     Figures(Figures),

@@ -111,6 +111,7 @@ impl Service {
                 None => Answer::NotLeader,
             },
             Question::Reaches { node } => Answer::Reaches(self.peers.is_connected(NodeId(node))),
+            Question::Succession { shard, leader } => self.succession(shard, NodeId(leader)),
             Question::Attached { topic } => self.attached(topic).await,
             question @ (Question::Records(_) | Question::Seal { .. }) => {
                 return self.of_partition(question).await;
@@ -156,6 +157,16 @@ impl Service {
             Ok(()) => Answer::Done,
             Err(ChangeError::Refused(error)) => Answer::Refused(error.to_string()),
             Err(ChangeError::Commit(error)) => Answer::Refused(error.to_string()),
+        }
+    }
+
+    fn succession(&self, shard: u64, leader: NodeId) -> Answer {
+        match self.shards.get(shard) {
+            Some(shard) => Answer::Succession {
+                gone: !self.peers.is_connected(leader),
+                last: shard.raft().last_entry(),
+            },
+            None => Answer::NotLeader,
         }
     }
 

@@ -343,6 +343,11 @@ impl Shard {
         }
     }
 
+    /// The last entry of this node's log, and its term.
+    pub fn last_entry(&self) -> Option<(Term, Index)> {
+        self.group.look(|log| log.last())
+    }
+
     /// The last entry that is applied here.
     pub fn applied(&self) -> Option<Index> {
         self.group.applied_index()
