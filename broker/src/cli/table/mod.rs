@@ -93,7 +93,11 @@ async fn describe(target: &Target, table: &str) -> Result<(), CliError> {
     chosen(&columns, &["name", "type", "nullable", "key"], "no columns")?;
     let partitions = array(&answer["partition_states"]);
     let shown = ["partition", "row_count", "applied_offset", "lag"];
-    chosen(&partitions, &shown, "no partitions")?;
+    chosen(
+        &partitions,
+        &shown,
+        "rows: a partition cannot be asked now, try again",
+    )?;
     Ok(())
 }
 

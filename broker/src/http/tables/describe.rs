@@ -45,7 +45,8 @@ pub struct Description {
     value: Value,
     columns: Vec<Column>,
     partitioner: Partitioner,
-    partition_states: Vec<Partition>,
+    /// Null while a partition cannot be asked, as the sums above.
+    partition_states: Option<Vec<Partition>>,
 }
 
 #[derive(Serialize)]
@@ -107,7 +108,7 @@ pub async fn list(State(service): Service) -> Result<Json<List>, ApiError> {
 /// `GET /v1/tables/{table}`
 pub async fn one(State(service): Service, Name(name): Name) -> Result<Json<Description>, ApiError> {
     let open = find(&*service, &name).await?;
-    let states = partitions(&*service, &open).await?;
+    let states = partitions(&*service, &open).await.ok();
     blocking(move || Ok(Json(describe(&open, states)?))).await
 }
 
@@ -146,7 +147,10 @@ fn summary(open: &OpenTable, partitions: Option<&[Partition]>) -> Summary {
     }
 }
 
-fn describe(open: &OpenTable, partition_states: Vec<Partition>) -> Result<Description, ApiError> {
+fn describe(
+    open: &OpenTable,
+    partition_states: Option<Vec<Partition>>,
+) -> Result<Description, ApiError> {
     let table = &open.table;
     let def = table.def();
     let latest = table.latest();
@@ -164,7 +168,7 @@ fn describe(open: &OpenTable, partition_states: Vec<Partition>) -> Result<Descri
     };
     let key_columns = described(&columns.key, true);
     Ok(Description {
-        summary: summary(open, Some(&partition_states)),
+        summary: summary(open, partition_states.as_deref()),
         topic_id: def.topic_id.to_string(),
         key: Key {
             format: def.key.format.word(),

@@ -547,6 +547,20 @@ async fn a_table_is_made_and_described() {
     );
 }
 
+#[tokio::test]
+async fn a_table_whose_rows_cannot_be_asked_is_made_and_described_without_them() {
+    let service = Fake::new();
+    service.fail_reads(ReadError::Behind { partition: 1 });
+    let uri = "/v1/tables/planes";
+    let (status, made) = put(&service, uri, json!({"partitions": 3})).await;
+    let (_, described) = get(&service, uri).await;
+    assert_eq!((status, &made), (201, &described));
+    for unknown in ["row_count", "lag", "partition_states"] {
+        assert_eq!(made[unknown], Value::Null, "{unknown}");
+    }
+    assert_eq!(made["columns"].as_array().unwrap().len(), 2);
+}
+
 /// As they do while the table's partitions move: what is asked of one node is the same as where all rows are.
 #[tokio::test]
 async fn rows_that_lie_on_several_nodes_are_put_together() {

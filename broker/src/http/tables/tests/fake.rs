@@ -178,8 +178,11 @@ impl TableService for Fake {
                 pieces: pieces(body).unwrap(),
             }
         };
-        let parts = partitions.iter().map(part).collect();
-        Box::pin(std::future::ready(Ok(parts)))
+        let parts = match self.read_fault.lock().clone() {
+            Some(ReadError::Spread) | None => Ok(partitions.iter().map(part).collect()),
+            Some(error) => Err(error),
+        };
+        Box::pin(std::future::ready(parts))
     }
 
     fn create<'a>(
