@@ -43,6 +43,16 @@ impl Fault {
         }
     }
 
+    /// For the p50 of partitions, their p99, and all of them, in seconds.
+    fn aims(self) -> (&'static [Aim], &'static [Aim], &'static [Aim]) {
+        match self {
+            Fault::Killed | Fault::KilledController => {
+                (&[Aim::AtMost(0.8)], &[Aim::AtMost(2.0)], &[])
+            }
+            Fault::Frozen => (&[], &[], &[Aim::AtMost(3.0)]),
+        }
+    }
+
     /// A request to a node that hangs is given up after this time only: by default after a minute.
     fn client_settings(self) -> &'static [(&'static str, &'static str)] {
         match self {
@@ -235,10 +245,11 @@ fn figures(fault: Fault, waited: &[Duration], others: &[Duration], fate: Fate) -
         let what = format!("{name}: {what}");
         Figure::new(what, "records", Better::Lower, value).aiming(&[Aim::AtMost(0.0)])
     };
+    let (half, nearly_all, all) = fault.aims();
     vec![
-        seconds("p50 of partitions", percentile(waited, 0.5)),
-        seconds("p99 of partitions", percentile(waited, 0.99)),
-        seconds("all partitions", longest).aiming(&[Aim::AtMost(3.0)]),
+        seconds("p50 of partitions", percentile(waited, 0.5)).aiming(half),
+        seconds("p99 of partitions", percentile(waited, 0.99)).aiming(nearly_all),
+        seconds("all partitions", longest).aiming(all),
         seconds("others' slowest ack", other),
         count("given up", fate.failed as f64),
         count("lost", fate.lost as f64),

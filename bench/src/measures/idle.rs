@@ -8,7 +8,7 @@ use compat_tests::clock;
 use crate::cluster::Cluster;
 use crate::processes::Processes;
 use crate::report::number;
-use crate::results::{Better, Figure};
+use crate::results::{Aim, Better, Figure};
 use crate::servers::Server;
 use crate::turns::{Case, Plan, Setting, Size};
 
@@ -75,9 +75,9 @@ fn measure(setting: &Setting, server: Server, cluster: &Cluster) -> Result<Vec<F
     let figure = |what: &str, unit, value| Figure::new(what, unit, Better::Lower, value);
     Ok(vec![
         figure("three nodes", "% of a core", shares.iter().sum()),
-        figure("the busiest node", "% of a core", most(&shares)),
+        figure("the busiest node", "% of a core", most(&shares)).aiming(&[Aim::AtMost(2.0)]),
         figure("three nodes", "MB", memory.iter().sum()),
-        figure("the largest node", "MB", most(&memory)),
+        figure("the largest node", "MB", most(&memory)).aiming(&[Aim::AtMost(100.0)]),
         figure("the node with the most", "open files", most(&files)),
     ])
 }

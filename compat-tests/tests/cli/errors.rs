@@ -36,13 +36,13 @@ fn without_a_broker_errors_say_how_to_reach_one() {
 #[test]
 fn the_wrong_port_is_said_to_be_wrong() {
     let weir = Cli::start();
-    let http = weir.0.http.to_string();
+    let http = weir.node().http.to_string();
     weir.bad(
         &["topic", "list", "--bootstrap", &http],
         "",
         &["is that the Kafka port?"],
     );
-    let kafka = format!("http://{}", weir.0.kafka);
+    let kafka = format!("http://{}", weir.node().kafka);
     weir.bad(
         &["schema", "list", "--registry", &kafka],
         "",

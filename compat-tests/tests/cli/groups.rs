@@ -4,15 +4,17 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde_json::json;
 
-use crate::rig::Cli;
+use crate::rig::{Cli, by_one_and_three};
 
-#[test]
-fn a_group_is_shown_with_its_lag_and_deleted() {
-    let weir = Cli::start();
+by_one_and_three! {
+    a_group_is_shown_with_its_lag_and_deleted,
+}
+
+fn a_group_is_shown_with_its_lag_and_deleted(weir: &Cli) {
     weir.good(&["topic", "create", "t"], "");
     weir.good(&["topic", "produce", "t"], "a\nb\nc\n");
     let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", weir.0.kafka.to_string())
+        .set("bootstrap.servers", weir.bootstrap())
         .set("group.id", "readers")
         .create()
         .expect("a consumer");

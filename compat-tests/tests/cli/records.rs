@@ -2,11 +2,15 @@
 
 use serde_json::json;
 
-use crate::rig::{Cli, ORDER};
+use crate::rig::{Cli, ORDER, by_one_and_three};
 
-#[test]
-fn json_is_encoded_by_the_subjects_schema_and_decoded_by_the_records() {
-    let weir = Cli::start();
+by_one_and_three! {
+    json_is_encoded_by_the_subjects_schema_and_decoded_by_the_records,
+    text_and_bytes_come_back_as_they_went,
+    a_refused_record_is_told_with_its_line_and_found_again,
+}
+
+fn json_is_encoded_by_the_subjects_schema_and_decoded_by_the_records(weir: &Cli) {
     let avro = weir.file("order.avsc", ORDER);
     let proto = weir.file(
         "m.proto",
@@ -70,9 +74,7 @@ fn json_is_encoded_by_the_subjects_schema_and_decoded_by_the_records() {
     );
 }
 
-#[test]
-fn text_and_bytes_come_back_as_they_went() {
-    let weir = Cli::start();
+fn text_and_bytes_come_back_as_they_went(weir: &Cli) {
     weir.good(&["topic", "create", "t", "--partitions", "3"], "");
     weir.good(
         &["topic", "produce", "t", "--key-separator", "\\t"],
@@ -134,9 +136,7 @@ fn text_and_bytes_come_back_as_they_went() {
     );
 }
 
-#[test]
-fn a_refused_record_is_told_with_its_line_and_found_again() {
-    let weir = Cli::start();
+fn a_refused_record_is_told_with_its_line_and_found_again(weir: &Cli) {
     let order = weir.file("order.avsc", ORDER);
     weir.good(&["schema", "register", "orders-value", &order], "");
     weir.good(

@@ -3,7 +3,9 @@
 use std::fs;
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use compat_tests::cluster::Cluster;
 use compat_tests::weir::{Weir, find_binary};
 use serde_json::Value;
 
@@ -45,22 +47,62 @@ impl Ended {
     }
 }
 
-/// A broker, and the command line that talks to it.
-pub struct Cli(pub Weir);
+/// One node or several, and the command line that talks to them.
+pub struct Cli {
+    nodes: Nodes,
+    /// Commands that ran.
+    count: AtomicUsize,
+}
+
+enum Nodes {
+    One(Box<Weir>),
+    Several(Cluster),
+}
 
 impl Cli {
     pub fn start() -> Cli {
-        Cli(Weir::start().expect("a broker"))
+        Cli::of(Nodes::One(Box::new(Weir::start().expect("a broker"))))
     }
 
+    pub fn start_three() -> Cli {
+        Cli::of(Nodes::Several(Cluster::start(3).expect("three nodes")))
+    }
+
+    fn of(nodes: Nodes) -> Cli {
+        Cli {
+            nodes,
+            count: AtomicUsize::new(0),
+        }
+    }
+
+    fn nodes(&self) -> &[Weir] {
+        match &self.nodes {
+            Nodes::One(node) => std::slice::from_ref(node),
+            Nodes::Several(cluster) => &cluster.nodes,
+        }
+    }
+
+    /// The only node, or the first.
+    pub fn node(&self) -> &Weir {
+        &self.nodes()[0]
+    }
+
+    pub fn bootstrap(&self) -> String {
+        let addresses = self.nodes().iter().map(|node| node.kafka.to_string());
+        addresses.collect::<Vec<_>>().join(",")
+    }
+
+    /// Each command asks another node over HTTP than the one before it.
     pub fn fed(&self, arguments: &[&str], input: impl AsRef<[u8]>) -> Ended {
+        let count = self.count.fetch_add(1, Ordering::Relaxed);
+        let node = &self.nodes()[count % self.nodes().len()];
         let mut command = Command::new(find_binary().expect("the binary"));
         command
             .args(arguments)
-            .current_dir(self.0.dir())
-            .env("WEIR_BOOTSTRAP", self.0.kafka.to_string())
-            .env("WEIR_REGISTRY", format!("http://{}", self.0.registry))
-            .env("WEIR_HTTP", format!("http://{}", self.0.http));
+            .current_dir(self.node().dir())
+            .env("WEIR_BOOTSTRAP", self.bootstrap())
+            .env("WEIR_REGISTRY", format!("http://{}", node.registry))
+            .env("WEIR_HTTP", format!("http://{}", node.http));
         Ended::of(command, input)
     }
 
@@ -87,12 +129,26 @@ impl Cli {
     }
 
     pub fn file(&self, name: &str, text: &str) -> String {
-        let path = self.0.dir().join(name);
+        let path = self.node().dir().join(name);
         fs::write(&path, text).expect("a file");
         path.display().to_string()
     }
 }
 
+/// Has each of these run against one node, and against three.
+macro_rules! by_one_and_three {
+    ($($test:ident),+ $(,)?) => {
+        mod by_one {
+            $(#[test] fn $test() { super::$test(&crate::rig::Cli::start()); })+
+        }
+        mod by_three {
+            $(#[test] fn $test() { super::$test(&crate::rig::Cli::start_three()); })+
+        }
+    };
+}
+pub(crate) use by_one_and_three;
+
+/// A command that needs no broker.
 pub fn alone(arguments: &[&str]) -> Ended {
     let mut command = Command::new(find_binary().expect("the binary"));
     command.args(arguments);

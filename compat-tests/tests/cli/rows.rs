@@ -4,11 +4,14 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::rig::{Cli, Ended, ORDER};
+use crate::rig::{Cli, Ended, ORDER, by_one_and_three};
 
-#[test]
-fn rows_are_put_looked_up_scanned_and_deleted() {
-    let weir = Cli::start();
+by_one_and_three! {
+    rows_are_put_looked_up_scanned_and_deleted,
+    keys_are_placed_as_a_tables_other_producers_do,
+}
+
+fn rows_are_put_looked_up_scanned_and_deleted(weir: &Cli) {
     let order = weir.file("order.avsc", ORDER);
     let create = [
         "table",
@@ -117,9 +120,7 @@ fn rows_are_put_looked_up_scanned_and_deleted() {
     );
 }
 
-#[test]
-fn keys_are_placed_as_a_tables_other_producers_do() {
-    let weir = Cli::start();
+fn keys_are_placed_as_a_tables_other_producers_do(weir: &Cli) {
     weir.good(
         &[
             "table",
@@ -135,7 +136,7 @@ fn keys_are_placed_as_a_tables_other_producers_do() {
     let rows: String = (0..30).map(|n| format!("k{n}:1\n")).collect();
     let mut kcat = Command::new("kcat");
     // By its own default, which is not Java's.
-    kcat.args(["-b", &weir.0.kafka.to_string(), "-P", "-t", "prices", "-K:"]);
+    kcat.args(["-b", &weir.bootstrap(), "-P", "-t", "prices", "-K:"]);
     let written = Ended::of(kcat, &rows);
     assert!(written.ok, "{}", written.stderr);
     let again = rows.replace(":1", ":2");

@@ -4,11 +4,13 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::rig::{Cli, ORDER};
+use crate::rig::{Cli, ORDER, by_one_and_three};
 
-#[test]
-fn schemas_are_registered_checked_shown_and_deleted() {
-    let weir = Cli::start();
+by_one_and_three! {
+    schemas_are_registered_checked_shown_and_deleted,
+}
+
+fn schemas_are_registered_checked_shown_and_deleted(weir: &Cli) {
     let order = weir.file("order.avsc", ORDER);
     let wider = weir.file(
         "wider.avsc",

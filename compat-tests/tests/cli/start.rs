@@ -20,15 +20,15 @@ fn refused_start(arguments: &[&str]) -> String {
 #[test]
 fn a_node_that_cannot_start_says_what_to_change() {
     let weir = Cli::start();
-    let data = weir.0.dir().join("data").display().to_string();
-    let mine = weir.0.dir().join("mine").display().to_string();
+    let data = weir.node().dir().join("data").display().to_string();
+    let mine = weir.node().dir().join("mine").display().to_string();
     let free = [
         "--registry-listen",
         "localhost:0",
         "--http-listen",
         "localhost:0",
     ];
-    let taken = weir.0.kafka.to_string();
+    let taken = weir.node().kafka.to_string();
     let said = refused_start(
         &[
             &["dev", "--data-dir", &mine, "--kafka-listen", &taken],

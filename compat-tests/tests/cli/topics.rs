@@ -2,11 +2,13 @@
 
 use serde_json::json;
 
-use crate::rig::Cli;
+use crate::rig::{Cli, by_one_and_three};
 
-#[test]
-fn topics_are_made_shown_changed_and_deleted() {
-    let weir = Cli::start();
+by_one_and_three! {
+    topics_are_made_shown_changed_and_deleted,
+}
+
+fn topics_are_made_shown_changed_and_deleted(weir: &Cli) {
     let none = weir.good(&["topic", "list"], "");
     assert!(none.stdout.contains("weir topic create"), "{}", none.stdout);
     weir.good(
@@ -48,7 +50,7 @@ fn topics_are_made_shown_changed_and_deleted() {
     assert_eq!(shown["settings"], json!({"max.message.bytes": "2000"}));
     weir.bad(&["topic", "create", "t"], "", &["TOPIC_ALREADY_EXISTS"]);
     weir.bad(
-        &["topic", "create", "u", "--replication-factor", "2"],
+        &["topic", "create", "u", "--replication-factor", "9"],
         "",
         &["INVALID_REPLICATION_FACTOR"],
     );
