@@ -126,9 +126,9 @@ async fn chance(shard: &ShardHost, peers: &Peers, gone: NodeId) -> Chance {
     judge(voters.len(), shard.raft().last_entry(), &agree)
 }
 
-/// By the last entry here, and those of the other voters that have lost the leader.
+/// By the last entry here, and those of the other voters that have lost the leader; with this one they have to be a majority.
 fn judge(voters: usize, here: Option<(u64, u64)>, others: &[Option<(u64, u64)>]) -> Chance {
-    if others.len() + 1 <= voters / 2 {
+    if others.len() < voters / 2 {
         return Chance::Unknown;
     }
     match others.iter().any(|last| *last > here) {
