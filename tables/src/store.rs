@@ -91,7 +91,7 @@ pub struct Tables {
 impl Tables {
     /// Opens the rows in `dir` if there are any; else the first fold creates them.
     pub fn open(dir: impl Into<PathBuf>, budget: Budget) -> Result<Self, StoreError> {
-        let tables = Self {
+        let mut tables = Self {
             dir: dir.into(),
             budget,
             db: OnceLock::new(),
@@ -102,11 +102,13 @@ impl Tables {
             tables.discard(&why)?;
         }
         if tables.dir.join("CURRENT").exists() {
-            match tables.db_or_create() {
-                Err(error) if error.is_damage() => tables.discard(&error)?,
-                opened => {
-                    opened?;
+            // A start looks at the buckets, so it would end with damage there, this one and all that follow.
+            match tables.db_or_create().and_then(buckets_in) {
+                Err(error) if error.is_damage() => {
+                    drop(tables.db.take());
+                    tables.discard(&error)?;
                 }
+                found => drop(found?),
             }
         } else if tables.dir.exists() {
             tables.discard(&"the file CURRENT is missing")?;
@@ -272,19 +274,20 @@ impl Tables {
 
     /// The buckets that have something here, in order.
     pub fn stored_buckets(&self) -> Result<Vec<(TableId, u32)>, StoreError> {
-        let Some(db) = self.db() else {
-            return Ok(Vec::new());
-        };
-        let mut buckets = Vec::new();
-        let mut cursor = db.raw_iterator();
-        cursor.seek([bucket::KIND]);
-        while let Some(found) = cursor.key().and_then(bucket::decode) {
-            buckets.push(found);
-            cursor.next();
-        }
-        cursor.status()?;
-        Ok(buckets)
+        self.noticed(self.db().map_or(Ok(Vec::new()), buckets_in))
     }
+}
+
+fn buckets_in(db: &DB) -> Result<Vec<(TableId, u32)>, StoreError> {
+    let mut buckets = Vec::new();
+    let mut cursor = db.raw_iterator();
+    cursor.seek([bucket::KIND]);
+    while let Some(found) = cursor.key().and_then(bucket::decode) {
+        buckets.push(found);
+        cursor.next();
+    }
+    cursor.status()?;
+    Ok(buckets)
 }
 
 /// Takes everything of a bucket away.

@@ -17,6 +17,8 @@ const ROWS: [&str; 3] = ["N1=a", "N3=d", "N4=e"];
 /// Opens the store, folds what it lacks of the history, and reads all rows.
 fn recover(dir: &Path) -> Result<Vec<String>, StoreError> {
     let tables = Tables::open(dir, budget())?;
+    let buckets = tables.stored_buckets();
+    buckets.expect("what a start looks at was found sound, or thrown away");
     let table = table(PLANES);
     let applied = tables.bucket_state(PLANES, 0)?.applied;
     let [first, second] = history();
