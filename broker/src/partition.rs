@@ -47,6 +47,8 @@ pub struct Partition {
     pub role: Role,
     /// Which of its stays in the shard this is: the index of the entry with which it came, and 0 where it began here.
     pub stay: Index,
+    /// The shard's term in which it began here, and 0 where that is not known any more.
+    began_in: u64,
     pub shard: Arc<ShardHost>,
     /// Changed by [`Partition::change`] only; everything in it is committed.
     pub log: RwLock<PartitionLog>,
@@ -76,6 +78,7 @@ impl Partition {
             epoch_base: AtomicI32::new(epoch_base),
             role,
             stay: 0,
+            began_in: 0,
             shard,
             log: RwLock::new(log),
             stage: AtomicU8::new(Stage::Open as u8),
@@ -90,6 +93,17 @@ impl Partition {
     pub fn of_stay(mut self, stay: Index) -> Partition {
         self.stay = stay;
         self
+    }
+
+    /// The same, begun in a term.
+    pub fn of_term(mut self, term: u64) -> Partition {
+        self.began_in = term;
+        self
+    }
+
+    /// Whether another leader than that of the shard's term may have served it, on another node.
+    pub fn may_have_been_elsewhere(&self, term: u64) -> bool {
+        self.stay != 0 || self.began_in != term && !self.shard.raft().has_one_voter()
     }
 
     /// The same in another stage.

@@ -233,13 +233,13 @@ impl Machine {
         Ok(())
     }
 
-    fn attach(&mut self, items: Vec<AttachItem>) {
+    fn attach(&mut self, items: Vec<AttachItem>, term: u64) {
         for item in items {
             if self.find(item.partition).is_none() {
                 let log = PartitionLog::new();
                 let (id, base) = (item.partition, item.epoch_base);
                 let partition = Partition::new(id, base, item.role, self.shard.clone(), log);
-                self.partitions.insert(Arc::new(partition));
+                self.partitions.insert(Arc::new(partition.of_term(term)));
             }
         }
         self.membership_changed = true;
@@ -452,7 +452,7 @@ impl StateMachine for Machine {
             Body::Trim(items) => self.trim(items),
             Body::Metadata => self.command(committed),
             Body::Attach(items) => {
-                self.attach(items);
+                self.attach(items, committed.term);
                 Outcome::Applied
             }
             Body::Detach(ids) => {

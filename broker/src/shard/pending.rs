@@ -58,8 +58,8 @@ impl Pending {
         let mut producer = None;
         if header.has_producer_id() {
             let id = header.producer_id;
-            let known = overlay.and_then(|o| o.producers.get(&id)).copied();
-            let mut state = known.unwrap_or_else(|| log.producers().overlay(id));
+            let pending = overlay.and_then(|o| o.producers.get(&id)).copied();
+            let mut state = pending.unwrap_or_else(|| log.producers().overlay(id));
             if let ProducerCheck::Duplicate {
                 base_offset,
                 timestamp,
@@ -99,6 +99,13 @@ impl Pending {
         Ok(Staged::Append {
             base_offset: next_offset,
         })
+    }
+
+    /// Whether nothing of a producer is in the partition, and nothing on its way there.
+    pub fn is_new(&self, partition: &Partition, producer_id: i64) -> bool {
+        let overlay = self.partitions.get(&partition.handle);
+        let pending = overlay.is_some_and(|o| o.producers.contains_key(&producer_id));
+        !pending && partition.log.read().producers().get(producer_id).is_none()
     }
 
     /// Lets a part of a request wait for a batch that is in flight in `entry`.

@@ -56,17 +56,6 @@ pub struct Part {
 }
 
 impl Part {
-    /// Whether it follows a batch that was refused and has not come again.
-    fn follows(&self, refusals: &Refusals) -> bool {
-        let header = &self.batch.header;
-        let stored = || {
-            let log = self.partition.log.read();
-            log.producers().overlay(header.producer_id)
-        };
-        self.numbered()
-            .is_some_and(|batch| refusals.precede(&batch, stored))
-    }
-
     /// Notes that it is going to be refused.
     pub fn note_in(&self, refusals: &Refusals) {
         if let Some(batch) = self.numbered() {
@@ -318,7 +307,7 @@ impl Proposer {
         let open = open && submit.term.is_none_or(|term| term == self.term);
         let staged_before = draft.items.len();
         for (index, part) in submit.parts.into_iter().enumerate() {
-            if !open || part.partition.stage() != Stage::Open || part.follows(&refusals) {
+            if !open || part.partition.stage() != Stage::Open || self.follows(&part, &refusals) {
                 self.answer(number, index, Err(AppendError::NotLeader));
                 continue;
             }
@@ -371,6 +360,21 @@ impl Proposer {
         if draft.items.len() > staged_before {
             draft.holds(submit.frame_bytes);
         }
+    }
+
+    /// Whether a part follows a batch that was refused and has not come again.
+    fn follows(&self, part: &Part, refusals: &Refusals) -> bool {
+        let Some(batch) = part.numbered() else {
+            return false;
+        };
+        let (partition, producer_id) = (&*part.partition, part.batch.header.producer_id);
+        let stored = || partition.log.read().producers().overlay(producer_id);
+        // Another node may have refused the first of a producer.
+        let lacks_first = || {
+            self.pending.is_new(partition, producer_id)
+                && partition.may_have_been_elsewhere(self.term)
+        };
+        refusals.precede(&batch, stored, lacks_first)
     }
 
     /// Answers when all that was staged has its outcome.

@@ -15,14 +15,28 @@
 //! new numbers: it is stored twice. And of a producer that the partition does not know, 2 would be taken for the first,
 //! and 1 be the gap. So 2 and 3 are refused as 1 was, until 1 comes again; then all three follow.
 //!
+//! The first of a producer may also be refused by one node while the next is on its way to another, which leads by now:
+//!
+//! ```text
+//! producer              old leader              new leader
+//! sends 1
+//! hears of the new leader, sends 2
+//!                       1 is refused            2 would be taken for the first
+//! ```
+//! Kafka takes it, and is then sent 1 until the producer gives it up; librdkafka holds 1 for stored, since what follows it
+//! is. Here a partition that may have been led by another node waits for the first in the same way, but for a moment only:
+//! a producer that the partition has forgotten goes on from where it is.
+//!
 //! They are not refused for good. A producer gives up a batch some time (Java's, after `delivery.timeout.ms`), and learns
 //! of the gap when it sends 2 a second time.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use smallvec::SmallVec;
+use tokio::time::Instant;
 use weir_log::{BatchHeader, ProducerState};
 
 use super::entry::PartitionId;
@@ -31,6 +45,8 @@ use super::entry::PartitionId;
 const RUNS: usize = 512;
 /// Batches of one run; more than a producer has on their way.
 const RUN_LEN: usize = 8;
+/// How long the first batch of a producer is waited for: a node that does not lead refuses it at once.
+const FIRST_COMES: Duration = Duration::from_secs(2);
 
 /// A batch of an idempotent producer, by its numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +86,8 @@ struct Run {
     first: i32,
     /// Those behind it.
     behind: SmallVec<[i32; 4]>,
+    /// Until when it is waited for, though what is behind it comes again.
+    awaited: Option<Instant>,
 }
 
 impl Refusals {
@@ -90,17 +108,25 @@ impl Refusals {
         self.any.store(true, Ordering::Release);
     }
 
-    /// Whether a batch follows one that was refused and has not come again, here or, as `stored` shows, elsewhere.
+    /// Whether a batch follows one that was refused and has not come again, here or, as `stored` shows, elsewhere; or
+    /// follows the first of its producer, which `lacks_first` says that the partition may yet get.
     ///
     /// It is to be refused then, and noted.
-    pub fn precede(&self, batch: &Numbered, stored: impl FnOnce() -> ProducerState) -> bool {
+    pub fn precede(
+        &self,
+        batch: &Numbered,
+        stored: impl FnOnce() -> ProducerState,
+        lacks_first: impl FnOnce() -> bool,
+    ) -> bool {
+        let begins_late = || batch.sequence != 0 && lacks_first();
         if !self.any.load(Ordering::Acquire) {
-            return false;
+            return begins_late() && self.await_first(batch);
         }
         let mut runs = self.runs.lock();
         let key = (batch.partition, batch.producer_id);
         let Some(run) = runs.get(&key) else {
-            return false;
+            drop(runs);
+            return begins_late() && self.await_first(batch);
         };
         if run.is_after(batch) {
             return false;
@@ -112,6 +138,20 @@ impl Refusals {
         }
         precedes
     }
+
+    /// Notes that the first of a batch's producer was refused, wherever that was.
+    fn await_first(&self, batch: &Numbered) -> bool {
+        let first = Numbered {
+            sequence: 0,
+            ..*batch
+        };
+        self.note(first);
+        let key = (batch.partition, batch.producer_id);
+        if let Some(run) = self.runs.lock().get_mut(&key) {
+            run.awaited = Some(Instant::now() + FIRST_COMES);
+        }
+        true
+    }
 }
 
 impl Run {
@@ -120,6 +160,7 @@ impl Run {
             epoch: batch.epoch,
             first: batch.sequence,
             behind: SmallVec::new(),
+            awaited: None,
         }
     }
 
@@ -144,8 +185,9 @@ impl Run {
     fn precedes(&self, batch: &Numbered) -> bool {
         let follows = batch.epoch == self.epoch && batch.sequence != self.first;
         // Who sends again what is behind, and not the first, does not send the first any more.
-        let is_given_up = self.behind.contains(&batch.sequence) || self.behind.len() >= RUN_LEN;
-        follows && !is_given_up
+        let comes_again = self.behind.contains(&batch.sequence) || self.behind.len() >= RUN_LEN;
+        let is_awaited = self.awaited.is_some_and(|until| Instant::now() < until);
+        follows && (is_awaited || !comes_again)
     }
 
     /// Whether the first has been stored meanwhile, or its epoch is over.
@@ -193,15 +235,45 @@ mod tests {
     fn refused_of(refused: &[i32], come: &[i32]) -> Vec<i32> {
         let refusals = Refusals::default();
         refused.iter().for_each(|one| refusals.note(batch(0, *one)));
+        refused_where(&refusals, false, come)
+    }
+
+    /// As they come to a partition that, until one of them is taken, lacks the first of the producer or does not.
+    fn refused_where(refusals: &Refusals, lacks_first: bool, come: &[i32]) -> Vec<i32> {
+        let taken = std::cell::Cell::new(false);
         let comes = |sequence: &i32| {
             let batch = batch(0, *sequence);
-            let refused = refusals.precede(&batch, nothing);
-            if refused {
-                refusals.note(batch);
+            let lacks_first = || lacks_first && !taken.get();
+            let refused = refusals.precede(&batch, nothing, lacks_first);
+            match refused {
+                true => refusals.note(batch),
+                false => taken.set(true),
             }
             refused
         };
         come.iter().copied().filter(comes).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_of_a_producer_is_waited_for_a_moment() {
+        let refused = |come: &[i32]| refused_where(&Refusals::default(), true, come);
+        // It was refused elsewhere, and comes.
+        assert_eq!(refused(&[1, 2, 1, 2, 1, 0, 1, 2, 3]), [1, 2, 1, 2, 1]);
+        assert!(refused(&[0, 1, 2]).is_empty());
+        // Its producer is forgotten here, or gave it up: it goes on from where it is.
+        let connection = Refusals::default();
+        assert_eq!(
+            refused_where(&connection, true, &[41, 42, 41]),
+            [41, 42, 41]
+        );
+        tokio::time::advance(FIRST_COMES).await;
+        assert!(refused_where(&connection, true, &[41, 42, 43]).is_empty());
+        // Also with others refused on the connection.
+        let refusals = Refusals::default();
+        let mut other = batch(0, 7);
+        other.partition.index = 1;
+        refusals.note(other);
+        assert_eq!(refused_where(&refusals, true, &[1, 0, 1]), [1]);
     }
 
     #[test]
@@ -228,16 +300,19 @@ mod tests {
     fn a_new_epoch_and_a_batch_that_was_stored_elsewhere_end_it() {
         let refusals = Refusals::default();
         refusals.note(batch(0, 5));
-        assert!(refusals.precede(&batch(0, 6), nothing));
-        assert!(!refusals.precede(&batch(1, 0), nothing));
-        assert!(!refusals.precede(&batch(0, 6), nothing), "it is forgotten");
+        assert!(refusals.precede(&batch(0, 6), nothing, || false));
+        assert!(!refusals.precede(&batch(1, 0), nothing, || false));
+        assert!(
+            !refusals.precede(&batch(0, 6), nothing, || false),
+            "it is forgotten"
+        );
 
         let mut stored = ProducerState::default();
         stored.record(&header(0, 4), 100);
         refusals.note(batch(0, 5));
-        assert!(refusals.precede(&batch(0, 6), || stored));
+        assert!(refusals.precede(&batch(0, 6), || stored, || false));
         stored.record(&header(0, 5), 101);
-        assert!(!refusals.precede(&batch(0, 6), || stored));
+        assert!(!refusals.precede(&batch(0, 6), || stored, || false));
     }
 
     #[test]
@@ -251,7 +326,7 @@ mod tests {
         refusals.note(batch(0, 5));
         let mut behind = other(0);
         behind.sequence = 6;
-        assert!(!refusals.precede(&behind, nothing));
+        assert!(!refusals.precede(&behind, nothing, || false));
         (0..3 * RUNS).for_each(|index| refusals.note(other(index)));
         assert!(refusals.runs.lock().len() <= RUNS);
     }

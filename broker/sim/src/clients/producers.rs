@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use weir_broker::kafka::produce::request::TopicRef;
 use weir_broker::shard::entry::PartitionId;
 use weir_broker::shard::proposer::{Ack, AppendError, Part, Submit};
+use weir_broker::shard::refusals::Refusals;
 use weir_log::{BatchBuilder, Codec, ProduceRules};
 use weir_sim::Rng;
 
@@ -37,7 +38,12 @@ enum Sent {
 }
 
 /// One request with one batch, as `kafka::produce` sends it on.
-fn send(node: Option<Arc<DataNode>>, id: PartitionId, batch: BytesMut) -> BoxFuture<'static, Sent> {
+fn send(
+    node: Option<Arc<DataNode>>,
+    connection: Arc<Refusals>,
+    id: PartitionId,
+    batch: BytesMut,
+) -> BoxFuture<'static, Sent> {
     let refused = |why| -> BoxFuture<'static, Sent> { Box::pin(async move { Sent::Refused(why) }) };
     let Some(node) = node else {
         return refused("no broker");
@@ -71,7 +77,7 @@ fn send(node: Option<Arc<DataNode>>, id: PartitionId, batch: BytesMut) -> BoxFut
         parts: vec![part],
         frame_bytes,
         term: None,
-        refusals: Arc::default(),
+        refusals: connection,
         reply,
     });
     let life = node.life.clone();
@@ -181,7 +187,7 @@ pub async fn plain_send(
 ) {
     let batch = source.batch(clients.watch.now_ms(), None);
     let node = clients.find(shard, rng);
-    let sent = send(node, id, batch.bytes).await;
+    let sent = send(node, Arc::default(), id, batch.bytes).await;
     clients.watch.check(id, |model| match sent {
         Sent::Appended(term, base_offset) => model.ack(term, base_offset, &batch.ids),
         Sent::Refused(why) => model.refuse(&batch.ids, why),
@@ -214,6 +220,9 @@ struct Idempotent {
     /// The last term in which a batch was acknowledged. Until one was a broker takes any for the first, so they are
     /// sent one at a time: they do not share a connection that would keep their order.
     acked_in: Option<u64>,
+    /// The connection on which its first batch is sent, which may have any number: a broker may wait for number 0 first,
+    /// and for a moment only where it is the same one that sends it again.
+    unknown_on: Arc<Refusals>,
     /// The last one that was acknowledged, to be sent once more.
     last: Option<(Batch, i64)>,
 }
@@ -240,6 +249,7 @@ pub async fn idempotent_producer(clients: Arc<Clients>, topic: TopicHere, partit
         pending: VecDeque::new(),
         retrying: false,
         acked_in: None,
+        unknown_on: Arc::default(),
         last: None,
         clients,
     };
@@ -321,10 +331,14 @@ impl Idempotent {
 
     fn fly(&mut self, number: u64) -> Flight {
         let node = self.clients.find(self.shard, &self.rng);
+        let connection = match self.acked_in {
+            None => self.unknown_on.clone(),
+            Some(_) => Arc::default(),
+        };
         let at = (number - self.first) as usize;
         let pending = self.pending[at].as_mut().expect("it waits");
         pending.in_flight = true;
-        let sent = send(node, self.id, pending.batch.bytes.clone());
+        let sent = send(node, connection, self.id, pending.batch.bytes.clone());
         Box::pin(async move { (number, sent.await) })
     }
 
@@ -365,7 +379,7 @@ impl Idempotent {
             return;
         };
         let node = self.clients.find(self.shard, &self.rng);
-        let again = send(node, self.id, batch.bytes).await;
+        let again = send(node, Arc::default(), self.id, batch.bytes).await;
         if let Sent::Appended(_, offset) = again
             && offset != base_offset
         {
