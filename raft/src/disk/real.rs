@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use rustix::fs::{AtFlags, OFlags, StatxFlags};
@@ -23,7 +23,8 @@ struct RealFile {
     file: File,
     /// Reads and writes past the page cache, where the file system lets it.
     direct: Option<File>,
-    block: usize,
+    /// Asked when it is first wanted: only the log does.
+    block: OnceLock<usize>,
 }
 
 impl RealFile {
@@ -35,8 +36,8 @@ impl RealFile {
             .custom_flags(flags)
             .open(path);
         RealFile {
-            block: direct_block(&file),
             file,
+            block: OnceLock::new(),
             direct: direct.ok(),
         }
     }
@@ -146,12 +147,12 @@ impl DiskFile for RealFile {
     }
 
     fn block(&self) -> usize {
-        self.block
+        *self.block.get_or_init(|| direct_block(&self.file))
     }
 
     fn pwrite(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         match &self.direct {
-            Some(direct) if are_blocks(bytes, offset, self.block) => {
+            Some(direct) if are_blocks(bytes, offset, self.block()) => {
                 direct.write_all_at(bytes, offset)
             }
             _ => self.file.write_all_at(bytes, offset),

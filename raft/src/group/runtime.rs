@@ -41,11 +41,9 @@ pub fn gather_timers(apart: Duration) {
 #[derive(Debug)]
 pub struct Runtime(TokioRuntime);
 
-type OfTokio<T> = <TokioRuntime as AsyncRuntime>::JoinHandle<T>;
-
 impl AsyncRuntime for Runtime {
     type JoinError = <TokioRuntime as AsyncRuntime>::JoinError;
-    type JoinHandle<T: Send + 'static> = OfTokio<T>;
+    type JoinHandle<T: Send + 'static> = <TokioRuntime as AsyncRuntime>::JoinHandle<T>;
     type Sleep = Sleep;
     type Instant = TokioInstant;
     type TimeoutError = <TokioRuntime as AsyncRuntime>::TimeoutError;
