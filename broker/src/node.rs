@@ -428,7 +428,7 @@ fn replicate_by_default(options: &mut Options) {
 /// Shards that a node hosts of a cluster as it begins.
 fn expected_shards(options: &Options) -> usize {
     let nodes = options.seeds.len().max(1);
-    let data = usize::try_from(options.data_shards).unwrap_or(1);
+    let data = usize::try_from(options.data_shards()).unwrap_or(1);
     data.saturating_mul(nodes).saturating_add(1)
 }
 
@@ -469,7 +469,7 @@ async fn enter(
     }
     let founding = founding
         .unwrap_or_else(|| Founding::alone(cluster_id(random.uuid()), options.broker_id, node));
-    let new = founding.new_cluster(replication_factor(options), options.data_shards);
+    let new = founding.new_cluster(replication_factor(options), options.data_shards());
     let decide = |state: &MetaState| cluster::start(state, &new, options.broker_id, node);
     let registered = meta.change(decide).await;
     let cluster_id = registered.map_err(|error| NodeError::Registration(error.to_string()))?;

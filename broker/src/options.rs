@@ -24,8 +24,8 @@ pub struct Options {
     pub seeds: Vec<String>,
     pub cluster_tls: ClusterTls,
     pub rack: Option<String>,
-    /// Data shards of a new cluster, for each node and replication factor.
-    pub data_shards: u64,
+    /// Data shards of a new cluster, for each node and replication factor; `None` leaves it to [`Options::data_shards`].
+    pub data_shards: Option<u64>,
     /// Bytes of recent records kept in memory for readers, over all shards.
     pub tail_bytes: usize,
     /// Memory for where records lie in the WAL; past it they move to segments early.
@@ -79,7 +79,7 @@ impl Default for Options {
             seeds: Vec::new(),
             cluster_tls: ClusterTls::default(),
             rack: None,
-            data_shards: 2,
+            data_shards: None,
             tail_bytes: 16 << 20,
             wal_index_bytes: 16 << 20,
             wal_file_bytes: 256 << 20,
@@ -89,6 +89,15 @@ impl Default for Options {
             request_bytes: 256 << 20,
             settings: std::collections::BTreeMap::new(),
         }
+    }
+}
+
+impl Options {
+    /// Two let a node lead some partitions and follow in others. Of one that runs alone they only take turns in its one
+    /// write-ahead log, and a record waits for the other's.
+    pub fn data_shards(&self) -> u64 {
+        let usual = if self.seeds.is_empty() { 1 } else { 2 };
+        self.data_shards.unwrap_or(usual)
     }
 }
 

@@ -171,14 +171,17 @@ fn plans(count: u16, options: &Options) -> Result<Vec<Plan>, DevError> {
             ("--http-listen", http[at].clone()),
             ("--cluster-listen", cluster[at].clone()),
             ("--seeds", cluster.join(",")),
-            ("--data-shards", options.data_shards.to_string()),
             ("--tail-mb", megabytes(options.tail_bytes as u64)),
             ("--wal-index-mb", megabytes(options.wal_index_bytes as u64)),
             ("--wal-budget-mb", megabytes(options.wal_budget_bytes)),
             ("--disk-reserve-mb", megabytes(options.disk_reserve_bytes)),
         ];
+        let shards = options
+            .data_shards
+            .map(|count| ("--data-shards", count.to_string()));
         let values = values
             .into_iter()
+            .chain(shards)
             .flat_map(|(flag, value)| [flag.to_owned(), value]);
         Plan {
             number,

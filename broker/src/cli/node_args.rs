@@ -65,7 +65,7 @@ pub struct NodeArgs {
     /// The rack of this node
     #[arg(long, env = "WEIR_RACK")]
     rack: Option<String>,
-    /// Data shards of a new cluster, for each node and replication factor [default: 2]
+    /// Data shards of a new cluster, for each node and replication factor [default: 2, and 1 without --seeds]
     #[arg(long, env = "WEIR_DATA_SHARDS", value_name = "COUNT")]
     data_shards: Option<u64>,
     /// Megabytes of recent records kept in memory for readers [default: 16]
@@ -131,7 +131,7 @@ impl NodeArgs {
                 mode: self.cluster_tls_mode.or(base.cluster_tls.mode),
             },
             rack: self.rack.or(base.rack),
-            data_shards: self.data_shards.unwrap_or(base.data_shards),
+            data_shards: self.data_shards.or(base.data_shards),
             tail_bytes: self.tail_mb.map_or(base.tail_bytes, |mb| mb << 20),
             wal_index_bytes: self
                 .wal_index_mb
@@ -225,7 +225,13 @@ mod tests {
             .expect("legal uncommented")
             .over(Options::default());
         crate::meta::broker_config::check_node(&options.settings).expect("legal settings");
+        let with_seeds = Options {
+            data_shards: None,
+            ..options.clone()
+        };
         let defaults = Options {
+            // That of a node with seeds.
+            data_shards: Some(with_seeds.data_shards()),
             // These have no default; the example shows their form.
             kafka_advertise: options.kafka_advertise.clone(),
             cluster_advertise: options.cluster_advertise.clone(),

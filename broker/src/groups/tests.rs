@@ -64,7 +64,6 @@ impl Rig {
             kafka_listen: any(),
             registry_listen: any(),
             http_listen: any(),
-            data_shards: 1,
             wal_file_bytes: 4 << 20,
             settings: settings
                 .into_iter()
