@@ -23,7 +23,7 @@ use crate::cluster::guard::ClusterTlsError;
 use crate::cluster::log::ClusterLog;
 use crate::cluster::promise::BelongingError;
 use crate::cluster::start::{Side, connect};
-use crate::cluster::{Founding, Peers, balance, drain, handover, moves, spread};
+use crate::cluster::{Founding, Peers, balance, drain, handover, moves, quorum, spread};
 use crate::connections::Descriptors;
 use crate::data_plane::{self, DataPlane, Surroundings, Tending};
 use crate::groups::{GroupStore, Groups};
@@ -33,7 +33,7 @@ use crate::identity::{Identity, IdentityError};
 use crate::kafka::listener::{BindError, bind};
 use crate::meta::broker_config::check_node;
 use crate::meta::config::ConfigError;
-use crate::meta::decide::cluster::{self, cluster_id};
+use crate::meta::decide::cluster::{self, RegisterError, cluster_id};
 use crate::meta::{Admin, Meta, MetaEnv, MetaFold, MetaState, NodeInfo};
 use crate::metrics::{Metrics, WalMetrics};
 use crate::options::Options;
@@ -45,7 +45,6 @@ use crate::shard::host::ShardHost;
 use crate::shard::hosted::HostedShards;
 use crate::shard::hosting::{Founding as FoundingOf, Hosting};
 use crate::shard::machine::Folds;
-use crate::shard::reconcile::CatchUp;
 use crate::space::{Space, Usage};
 use crate::startup::Startup;
 use crate::tables::design::Designer;
@@ -177,7 +176,7 @@ fn serve_cluster(
         &broker.meta,
         &broker.tables,
         &broker.shards,
-        catch_up(&broker.shards, &side.peers),
+        side.peers.catch_up(&broker.shards),
         Arc::new(broker.clone()),
         stop,
     ));
@@ -461,7 +460,13 @@ async fn enter(
         tokio::spawn(side.peers.clone().keep_connected(meta.clone()));
         founding = service.formation.promised().await;
     }
-    led(&shard, side, startup).await?;
+    tokio::select! {
+        led = led(&shard, side, startup) => led?,
+        () = quorum::excluded(&shard, &meta, &side.peers) => {
+            let removed = RegisterError::Replaced(options.broker_id);
+            return Err(NodeError::Registration(removed.to_string()));
+        }
+    }
     waits_for(startup, &side.peers, "the metadata to name this node");
     if side.service().is_some() && founding.is_none() {
         // Who joins a cluster does not say what it is.
@@ -505,7 +510,7 @@ async fn start_shards(
         }
     }
     let (data, shards) = (hosting.data.clone(), hosting.shards.clone());
-    let (reconciled, catch_up) = (meta.clone(), catch_up(&shards, &side.peers));
+    let (reconciled, catch_up) = (meta.clone(), side.peers.catch_up(&shards));
     tokio::spawn(async move {
         let start = |shard: &Arc<ShardHost>| data.reconcile(shard, &reconciled, catch_up.clone());
         shards.for_each(start).await;
@@ -513,15 +518,6 @@ async fn start_shards(
     let (hosting, meta) = (hosting.clone(), meta.clone());
     tokio::spawn(async move { hosting.run(meta).await });
     Ok(())
-}
-
-/// By what the metadata's leader says, whoever leads.
-fn catch_up(shards: &HostedShards, peers: &Peers) -> CatchUp {
-    let (metadata, peers) = (shards.metadata(), peers.clone());
-    Arc::new(move || {
-        let (metadata, peers) = (metadata.clone(), peers.clone());
-        Box::pin(async move { peers.read_index(&metadata).await.map(drop) })
-    })
 }
 
 fn partitions_here(

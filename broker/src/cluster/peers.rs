@@ -5,21 +5,37 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::future::join_all;
-use weir_raft::{Index, NodeId, ReadError, TcpTransport};
+use futures::future::{BoxFuture, join_all};
+use weir_raft::{Index, NodeId, ReadError, TcpTransport, Unreachable};
 
 use super::message::{self, Answer, Question};
 use crate::meta::Meta;
 use crate::shard::host::ShardHost;
+use crate::shard::hosted::HostedShards;
+use crate::shard::reconcile::CatchUp;
 
 /// How long an answer is waited for that needs no more than a look.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How long each node is waited for where all are asked.
 const BRIEF: Duration = Duration::from_secs(1);
 
+/// How a question reaches another node.
+pub trait Wire: Send + Sync {
+    /// The caller bounds the time.
+    fn ask(&self, to: NodeId, question: Bytes) -> BoxFuture<'_, Result<Bytes, Unreachable>>;
+}
+
+impl Wire for TcpTransport {
+    fn ask(&self, to: NodeId, question: Bytes) -> BoxFuture<'_, Result<Bytes, Unreachable>> {
+        Box::pin(TcpTransport::ask(self, to, question))
+    }
+}
+
 /// A node that runs alone has none.
 #[derive(Clone, Default)]
 pub struct Peers {
+    wire: Option<Arc<dyn Wire>>,
+    /// The wire, where it is made of connections.
     transport: Option<TcpTransport>,
 }
 
@@ -34,13 +50,22 @@ pub struct NoAnswer {
 impl Peers {
     pub fn over(transport: TcpTransport) -> Peers {
         Peers {
+            wire: Some(Arc::new(transport.clone())),
             transport: Some(transport),
+        }
+    }
+
+    /// Those that are asked over a wire of another kind, of which it is not known who is connected.
+    pub fn by(wire: Arc<dyn Wire>) -> Peers {
+        Peers {
+            wire: Some(wire),
+            transport: None,
         }
     }
 
     /// Whether this node is part of a cluster that may have others.
     pub fn possible(&self) -> bool {
-        self.transport.is_some()
+        self.wire.is_some()
     }
 
     pub fn transport(&self) -> Option<&TcpTransport> {
@@ -83,9 +108,9 @@ impl Peers {
         body: &[u8],
     ) -> Result<(Answer, Bytes), NoAnswer> {
         let no_answer = |reason| NoAnswer { node, reason };
-        let transport = self.transport.as_ref();
-        let transport = transport.ok_or_else(|| no_answer("this node runs alone".to_owned()))?;
-        let answered = transport.ask(node, message::encode(question, body)).await;
+        let wire = self.wire.as_ref();
+        let wire = wire.ok_or_else(|| no_answer("this node runs alone".to_owned()))?;
+        let answered = wire.ask(node, message::encode(question, body)).await;
         let answered = answered.map_err(|error| no_answer(error.reason))?;
         message::decode(answered).map_err(no_answer)
     }
@@ -128,6 +153,15 @@ impl Peers {
         let applied = shard.raft().wait_applied(index).await;
         applied.map_err(ReadError::Fatal)?;
         Ok(index)
+    }
+
+    /// Has the metadata here catch up by what its leader says, whoever leads.
+    pub fn catch_up(&self, shards: &HostedShards) -> CatchUp {
+        let (metadata, peers) = (shards.metadata(), self.clone());
+        Arc::new(move || {
+            let (metadata, peers) = (metadata.clone(), peers.clone());
+            Box::pin(async move { peers.read_index(&metadata).await.map(drop) })
+        })
     }
 
     /// Keeps connections to every node that the metadata names, until the node stops.

@@ -7,8 +7,13 @@ use weir_raft::{Index, MemberProgress, NodeId};
 
 use super::leaders::Leaders;
 use super::message::{Answer, Question};
+use super::peers::Peers;
 use crate::broker::Broker;
+use crate::meta::Meta;
 use crate::shard::host::ShardHost;
+
+/// How often a node without a leader asks whether it is still a member.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// The metadata's replicas as their leader sees them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +76,30 @@ pub fn look(metadata: &ShardHost, leaders: &Leaders) -> Option<Quorum> {
         committed: progress.committed,
         replicas: progress.members.into_iter().map(replica).collect(),
     })
+}
+
+/// Returns when this node, a member by what it has stored, finds that the others go on without it.
+///
+/// They send it nothing any more, so it would look for a leader for ever.
+pub async fn excluded(metadata: &ShardHost, meta: &Meta, peers: &Peers) {
+    let own = metadata.node_id().0;
+    loop {
+        tokio::time::sleep(LOOK).await;
+        if meta.read().is_former(own) {
+            return;
+        }
+        if metadata.raft().members().voters.is_empty() {
+            // It is about to join.
+            continue;
+        }
+        for (_, answer) in peers.look_round(&Question::Quorum).await {
+            if let Answer::Quorum(quorum) = answer
+                && quorum.replicas.iter().all(|replica| replica.node != own)
+            {
+                return;
+            }
+        }
+    }
 }
 
 /// The replicas that hold all that the leader holds.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use compat_tests::calls::controller;
 use compat_tests::clock;
 use compat_tests::cluster::Cluster;
 use compat_tests::weir::{Weir, find_binary};
@@ -174,6 +175,29 @@ fn a_node_is_drained_and_leaves_while_a_client_writes() {
     let sent = end();
     check(&config, &acks, sent);
     assert_eq!(committed(&config), Offset::Offset(11));
+}
+
+/// It takes itself for the leader, and nobody tells it anything else.
+#[test]
+fn the_metadatas_leader_that_ended_and_was_removed_is_not_let_in() {
+    let mut cluster = Cluster::start(3).expect("three nodes start");
+    let leader = cluster.eventually("a controller", || {
+        controller(cluster.nodes[0].kafka).expect("an answer")
+    });
+    let (gone, other) = (leader as usize - 1, leader as usize % 3);
+    cluster.nodes[gone].kill().expect("killed");
+    let asked = cluster.nodes[other].http;
+    cluster.eventually("another controller", || {
+        let now = controller(cluster.nodes[other].kafka).ok()??;
+        (now != leader).then_some(())
+    });
+    let ended = weir(asked, &["decommission", &leader.to_string()]);
+    assert!(ended.ok, "{}{}", ended.stderr, cluster.outputs());
+    let refused = cluster.nodes[gone].launch().expect_err("it is not let in");
+    assert!(
+        refused.to_string().contains("no member any more"),
+        "{refused}"
+    );
 }
 
 #[test]
