@@ -1,17 +1,23 @@
-//! One broker without its edges: the data plane over the metadata shard, as `weir_broker::node` composes it.
+//! One broker without its edges: the data plane over the metadata shard, as `weir_broker::node` composes it, and what
+//! brokers ask each other for it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use weir_broker::clock::Clock;
 use weir_broker::cluster::Peers;
-use weir_broker::cluster::log::ClusterLog;
+use weir_broker::cluster::log::{ClusterLog, answer_commit};
+use weir_broker::cluster::message::{self, Answer, Question};
+use weir_broker::cluster::moves::{self, Moves, Sources};
+use weir_broker::cluster::peers::Wire;
 use weir_broker::data_plane::{Config, DataPlane, Surroundings, Tending};
 use weir_broker::meta::decide::cluster::{self, NewCluster, cluster_id};
 use weir_broker::meta::state::Configs;
@@ -21,13 +27,14 @@ use weir_broker::random::Random;
 use weir_broker::registry::SchemaFold;
 use weir_broker::segments::{HeldByAll, Sizes};
 use weir_broker::shard::host::ShardHost;
+use weir_broker::shard::hosted::HostedShards;
 use weir_broker::shard::machine::Folds;
-use weir_broker::shard::reconcile::CatchUp;
 use weir_broker::space::{Space, Usage};
 use weir_broker::tables::hub::{self, TableHub};
 use weir_broker::topic::TopicViews;
-use weir_raft::{Index, NodeConfig, WalConfig};
-use weir_sim::{App, Life, Rng, Site, StartFailure};
+use weir_log::{BlockReader, Pos, ReadError, Segment, SegmentIndex};
+use weir_raft::{Caller, Index, NodeConfig, NodeId, Service, Unreachable, WalConfig};
+use weir_sim::{App, Life, Port, Rng, Site, StartFailure};
 use weir_tables::Budget;
 
 /// Shards beside that of the metadata.
@@ -40,6 +47,8 @@ const SIZES: Sizes = Sizes {
     shared_file_bytes: 12 << 10,
     segment_bytes: 16 << 10,
 };
+/// Where the rows of tables would lie.
+const NOWHERE: &str = "/nowhere";
 /// Settings of the broker, so that all that is done in the background is done often.
 const SETTINGS: &[(&str, &str)] = &[
     ("log.retention.check.interval.ms", "700"),
@@ -154,6 +163,8 @@ impl DataNode {
             index_budget_bytes: INDEX_BYTES,
         };
         let plane = Arc::new(open(site, wal, surroundings).await?);
+        let peers = Peers::by(Arc::new(SimWire(site.port())));
+        plane.bring_from(&peers, NOWHERE.into());
         site.attach(&plane.raft, None);
         let schemas = Arc::new(SchemaFold::default());
         let fold = MetaFold::default();
@@ -164,18 +175,19 @@ impl DataNode {
                 return Err(what);
             }
         };
-        // Clients look for the leader themselves.
         let log = ClusterLog {
             shard: shards[0].clone(),
-            peers: Peers::default(),
+            peers: peers.clone(),
         };
         let env = DecisionEnv {
             clock,
             random: random.clone(),
         };
         let meta = Arc::new(Meta::new(fold, Arc::new(log), Arc::new(env)));
+        let hosted: Arc<HostedShards> = Arc::new(shards.iter().cloned().collect());
+        let catch_up = peers.catch_up(&hosted);
         for shard in &shards {
-            plane.reconcile(shard, &meta, no_catch_up());
+            plane.reconcile(shard, &meta, catch_up.clone());
         }
         tokio::spawn(register(
             site.clone(),
@@ -186,10 +198,24 @@ impl DataNode {
         let stop = CancellationToken::new();
         let topics = TopicViews::new(meta.clone(), site.seat.0, settings());
         let topics = Arc::new(topics);
+        let tables = tables(&plane, &meta, schemas);
+        let sources = Arc::new(Leaders {
+            shards: hosted.clone(),
+            peers,
+        });
+        let mut moves = plane.moves(&meta, &tables, &hosted, catch_up, sources, &stop);
+        moves.blocks = Arc::new(Durable(plane.clone()));
+        let moves = Arc::new(moves);
+        let answering = Answering {
+            metadata: shards[0].clone(),
+            moves: moves.clone(),
+        };
+        site.attach(&plane.raft, Some(Arc::new(answering)));
+        tokio::spawn(moves::run(moves));
         plane.tend(Tending {
-            shards: Arc::new(shards.iter().cloned().collect()),
+            shards: hosted,
             topics: topics.clone(),
-            tables: tables(&plane, &meta, schemas),
+            tables,
             space: space(&plane, &metrics),
             held_by_all,
             stop: stop.clone(),
@@ -205,9 +231,85 @@ impl DataNode {
     }
 }
 
-/// The brokers do not ask each other above Raft, so each goes by the metadata that it has.
-fn no_catch_up() -> CatchUp {
-    Arc::new(|| Box::pin(async { Ok(()) }))
+/// Reads what is durable. A read of what is not written yet would wait for it, and here for ever.
+struct Durable(Arc<DataPlane>);
+
+impl BlockReader for Durable {
+    fn read(&self, pos: Pos, len: usize) -> io::Result<Bytes> {
+        let durable = self.0.raft.wal_usage().durable;
+        let end = (pos.file, u64::from(pos.offset) + len as u64);
+        match end <= (durable.file, u64::from(durable.offset)) {
+            true => self.0.blocks.read(pos, len),
+            false => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    fn read_segment(&self, file: u64, at: u64, len: usize) -> io::Result<Bytes> {
+        self.0.blocks.read_segment(file, at, len)
+    }
+
+    fn index(&self, segment: &Segment) -> Result<Arc<SegmentIndex>, ReadError> {
+        self.0.blocks.index(segment)
+    }
+}
+
+/// A broker's way to the others.
+struct SimWire(Port);
+
+impl Wire for SimWire {
+    fn ask(&self, to: NodeId, question: Bytes) -> BoxFuture<'_, Result<Bytes, Unreachable>> {
+        Box::pin(self.0.ask(to, question))
+    }
+}
+
+/// Whom a broker takes for the leaders of shards.
+struct Leaders {
+    shards: Arc<HostedShards>,
+    peers: Peers,
+}
+
+impl Sources for Leaders {
+    fn ask(
+        &self,
+        shard: u64,
+        question: Question,
+    ) -> BoxFuture<'static, Result<(Answer, Bytes), String>> {
+        let shard = self.shards.get(shard);
+        let leader = shard.and_then(|shard| shard.leadership().leader);
+        let peers = self.peers.clone();
+        Box::pin(async move {
+            let leader = leader.ok_or("nobody leads it")?;
+            let asked = peers.ask(leader, &question, b"").await;
+            asked.map_err(|error| error.to_string())
+        })
+    }
+}
+
+/// A broker as the others ask it.
+struct Answering {
+    metadata: Arc<ShardHost>,
+    moves: Arc<Moves>,
+}
+
+impl Service for Answering {
+    fn answer(&self, _: Caller, question: Bytes) -> BoxFuture<'static, Result<Bytes, String>> {
+        let (metadata, moves) = (self.metadata.clone(), self.moves.clone());
+        Box::pin(async move {
+            let (question, body) = message::decode(question)?;
+            let (answer, body) = match question {
+                Question::Commit => (answer_commit(&metadata, body).await, Bytes::new()),
+                Question::ReadIndex { .. } => match metadata.raft().read_index().await {
+                    Ok(index) => (Answer::Index(index), Bytes::new()),
+                    Err(_) => (Answer::NotLeader, Bytes::new()),
+                },
+                question => {
+                    let answered = moves.answer(&question).await;
+                    answered.unwrap_or_else(|reason| (Answer::Refused(reason), Bytes::new()))
+                }
+            };
+            Ok(message::encode(&answer, &body))
+        })
+    }
 }
 
 fn settings() -> Configs {
@@ -294,7 +396,7 @@ async fn register(site: Site, meta: Arc<Meta>, metadata: Arc<ShardHost>, random:
 /// There are no tables, so nothing is ever opened.
 fn tables(plane: &DataPlane, meta: &Arc<Meta>, schemas: Arc<SchemaFold>) -> Arc<TableHub> {
     Arc::new(TableHub::new(hub::Parts {
-        dir: "/nowhere".into(),
+        dir: NOWHERE.into(),
         budget: Budget::new(1 << 20, 1 << 20),
         meta: meta.clone(),
         partitions: plane.partitions.clone(),

@@ -40,7 +40,7 @@ pub struct Clients {
 pub struct TopicHere {
     pub id: Uuid,
     pub policy: Policy,
-    pub partitions: Vec<(PartitionId, u64)>,
+    pub partitions: Vec<PartitionId>,
 }
 
 impl Clients {
@@ -108,16 +108,13 @@ impl Clients {
             id,
             policy,
             partitions: (0..partitions)
-                .map(|index| {
-                    let partition = PartitionId {
-                        topic: id,
-                        index: index as i32,
-                    };
-                    (partition, 1 + index % DATA_SHARDS)
+                .map(|index| PartitionId {
+                    topic: id,
+                    index: index as i32,
                 })
                 .collect(),
         };
-        for (partition, _) in &here.partitions {
+        for partition in &here.partitions {
             self.watch
                 .add(name, *partition, PartitionModel::new(policy));
         }
@@ -129,7 +126,7 @@ impl Clients {
         };
         let created = self.change_metadata(create).await;
         if !created {
-            for (partition, _) in &here.partitions {
+            for partition in &here.partitions {
                 self.watch.remove(*partition);
             }
         }
@@ -138,7 +135,7 @@ impl Clients {
 
     pub async fn delete_topic(&self, topic: &TopicHere) {
         let id = topic.id;
-        for (partition, _) in &topic.partitions {
+        for partition in &topic.partitions {
             self.watch.remove(*partition);
         }
         let delete = |state: &MetaState| {
@@ -170,12 +167,12 @@ impl Clients {
     }
 
     /// The broker that a client takes for the leader: mostly it is.
-    fn find(&self, shard: u64, rng: &Rng) -> Option<Arc<DataNode>> {
+    fn find(&self, id: PartitionId, rng: &Rng) -> Option<Arc<DataNode>> {
         let nodes = self.watch.nodes();
         if rng.chance(100) && !nodes.is_empty() {
             return Some(rng.pick(&nodes).clone());
         }
-        self.watch.leader(shard)
+        self.watch.leader(self.watch.shard_of(id)?)
     }
 }
 
@@ -213,12 +210,12 @@ pub async fn trimmer(clients: Arc<Clients>, topics: Vec<TopicHere>) {
     let rng = clients.rng.fork();
     while !clients.is_finishing() {
         pause(&rng, 300..2500).await;
-        let place = *rng.pick(&rng.pick(&topics).partitions);
+        let id = *rng.pick(&rng.pick(&topics).partitions);
         let within = |bounds: Bounds| {
             let behind = rng.within(1..(bounds.high_watermark - bounds.log_start) as u64 + 1);
             bounds.log_start + behind as i64
         };
-        trim(&clients, place, within).await;
+        trim(&clients, id, within).await;
     }
 }
 
@@ -227,23 +224,20 @@ pub async fn emptier(clients: Arc<Clients>, topic: TopicHere) {
     let rng = clients.rng.fork();
     let mut source = Source::new(&clients, false);
     source.producer |= UNORDERED;
-    let (id, shard) = topic.partitions[0];
+    let id = topic.partitions[0];
     while !clients.is_finishing() {
         for _ in 0..rng.within(1..4) {
-            plain_send(&clients, &rng, &mut source, (id, shard)).await;
+            plain_send(&clients, &rng, &mut source, id).await;
         }
-        trim(&clients, (id, shard), |bounds| bounds.high_watermark).await;
+        trim(&clients, id, |bounds| bounds.high_watermark).await;
         pause(&rng, 500..4000).await;
     }
 }
 
 /// Moves a log start to where `start` says, if there is anything below.
-async fn trim(
-    clients: &Clients,
-    (id, shard): (PartitionId, u64),
-    start: impl FnOnce(Bounds) -> i64,
-) {
-    let Some(node) = clients.watch.leader(shard) else {
+async fn trim(clients: &Clients, id: PartitionId, start: impl FnOnce(Bounds) -> i64) {
+    let shard = clients.watch.shard_of(id);
+    let Some(node) = shard.and_then(|shard| clients.watch.leader(shard)) else {
         return;
     };
     let Some(partition) = node.plane.partitions.get(id) else {
@@ -263,14 +257,53 @@ async fn trim(
         start,
     }];
     let (host, life) = (partition.shard.clone(), node.life.clone());
+    let epoch = partition.leader_epoch();
     drop((node, partition));
-    let term = host.leadership().term;
     let changed = timeout(TIMEOUT, host.change(Body::Trim(items), None)).await;
     if matches!(changed, Ok(Ok((_, Outcome::Applied)))) && !life.is_over() {
         clients.watch.check(id, |model| {
-            model.ack_start(term, start);
+            model.ack_start(epoch, start);
             Ok(())
         });
+    }
+}
+
+/// Moves partitions to other shards, and calls some back.
+pub async fn mover(clients: Arc<Clients>, topics: Vec<TopicHere>) {
+    let rng = clients.rng.fork();
+    let mut lay = BTreeMap::new();
+    while !clients.is_finishing() {
+        pause(&rng, 300..3000).await;
+        let id = *rng.pick(&rng.pick(&topics).partitions);
+        let PartitionId { topic, index } = id;
+        let calls_back = rng.chance(300);
+        if let Some(shard) = clients.watch.shard_of(id)
+            && lay.insert(id, shard).is_some_and(|before| before != shard)
+        {
+            let trace = clients.watch.cluster.trace();
+            trace.fault("partition that moved", [shard]);
+        }
+        let change = |state: &MetaState| {
+            let (id, partition) = (topic, index);
+            let topic = state.topics().by_id(id);
+            let Some((topic, place)) = topic.and_then(|one| Some((one, one.partition(partition)?)))
+            else {
+                return Vec::new();
+            };
+            let command = match topic.moves.get(&partition) {
+                Some(going) if calls_back && !going.sealing => {
+                    MetaCommand::CancelMove { id, partition }
+                }
+                Some(_) => return Vec::new(),
+                None => MetaCommand::StartMove {
+                    id,
+                    partition,
+                    to: 1 + place.shard % DATA_SHARDS,
+                },
+            };
+            vec![command]
+        };
+        clients.change_metadata(change).await;
     }
 }
 

@@ -138,8 +138,8 @@ pub struct PartitionModel {
     batches: BTreeMap<i64, ServedBatch>,
     places: BTreeMap<RecordId, i64>,
     acked: BTreeMap<i64, RecordId>,
-    /// The least that a leader of a term, or a later one, has: what was acknowledged in it.
-    floors: BTreeMap<u64, Bounds>,
+    /// The least that a leader of an epoch, or a later one, has: what was acknowledged in it.
+    floors: BTreeMap<i32, Bounds>,
     refused: BTreeMap<RecordId, &'static str>,
     /// The highest log start that any replica had.
     log_start: i64,
@@ -164,14 +164,14 @@ impl PartitionModel {
         }
     }
 
-    /// What a leader of this term holds at least, for what was acknowledged in it and before.
-    pub fn floor(&self, term: u64) -> Bounds {
-        let floors = self.floors.range(..=term).map(|(_, floor)| *floor);
+    /// What a leader of this epoch holds at least, for what was acknowledged in it and before.
+    pub fn floor(&self, epoch: i32) -> Bounds {
+        let floors = self.floors.range(..=epoch).map(|(_, floor)| *floor);
         floors.fold(Bounds::default(), Bounds::max)
     }
 
-    fn raise(&mut self, term: u64, to: Bounds) {
-        let floor = self.floors.entry(term).or_default();
+    fn raise(&mut self, epoch: i32, to: Bounds) {
+        let floor = self.floors.entry(epoch).or_default();
         *floor = floor.max(to);
     }
 
@@ -179,16 +179,16 @@ impl PartitionModel {
         self.acked.len()
     }
 
-    /// A client was told by the leader of a term that its records lie from `base_offset` on.
+    /// A client was told by the leader of an epoch that its records lie from `base_offset` on.
     pub fn ack(
         &mut self,
-        term: u64,
+        epoch: i32,
         base_offset: i64,
         records: &[RecordId],
     ) -> Result<(), Violation> {
         let high_watermark = base_offset + records.len() as i64;
         self.raise(
-            term,
+            epoch,
             Bounds {
                 log_start: 0,
                 high_watermark,
@@ -238,10 +238,10 @@ impl PartitionModel {
         self.asked_start = self.asked_start.max(log_start);
     }
 
-    pub fn ack_start(&mut self, term: u64, log_start: i64) {
+    pub fn ack_start(&mut self, epoch: i32, log_start: i64) {
         self.acked_start = self.acked_start.max(log_start);
         self.raise(
-            term,
+            epoch,
             Bounds {
                 log_start,
                 high_watermark: 0,

@@ -11,7 +11,7 @@ use weir_sim::{Cluster, Dose, Nemesis, Rng, Settings, Trace};
 
 use crate::app::{Brokers, DATA_SHARDS, WallClock};
 use crate::clients::{
-    Clients, TopicHere, administrator, emptier, idempotent_producer, plain_producer, trimmer,
+    Clients, TopicHere, administrator, emptier, idempotent_producer, mover, plain_producer, trimmer,
 };
 use crate::model::Policy;
 use crate::watch::Watch;
@@ -26,6 +26,8 @@ struct Plan {
     dose: Dose,
     /// Whether bits of segment files flip.
     rots: bool,
+    /// Whether partitions move between shards. What is damaged cannot.
+    moves: bool,
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -38,6 +40,7 @@ const SCAN: Duration = Duration::from_millis(1900);
 
 impl Plan {
     fn of(rng: &Rng) -> Plan {
+        let rots = rng.chance(200);
         Plan {
             seats: *rng.pick(&[1, 1, 3]),
             file_bytes: *rng.pick(&[8 << 10, 16 << 10, 32 << 10]),
@@ -48,7 +51,8 @@ impl Plan {
                 pause_max: *rng.pick(&[2 * SECOND, 6 * SECOND]),
                 damages: false,
             },
-            rots: rng.chance(200),
+            rots,
+            moves: !rots && rng.chance(600),
         }
     }
 }
@@ -82,6 +86,11 @@ pub async fn run(seed: u64, trace: Arc<Trace>) -> Report {
     for round in 0..plan.rounds {
         clients.go_on();
         start_clients(&clients, &topics, round);
+        if plan.moves {
+            let (topics, emptied) = topics.clone();
+            let all = topics.into_iter().chain([emptied]).collect();
+            clients.spawn(mover(clients.clone(), all));
+        }
         let nemesis = Nemesis::new(
             cluster.clone(),
             rng.fork(),

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use weir_broker::clock::Clock;
-use weir_broker::partition::Partition;
+use weir_broker::meta::decide::moves::underway;
+use weir_broker::partition::{Partition, Stage};
 use weir_broker::shard::entry::PartitionId;
 use weir_log::{ReadError, ReadRequest};
-use weir_raft::Seat;
+use weir_raft::{Index, Seat, ShardId};
 use weir_sim::{Cluster, Life};
 
 use crate::app::{Brokers, DataNode};
@@ -26,17 +27,21 @@ struct Looked {
     bounds: Bounds,
 }
 
-/// What open leaders of a partition have shown, and in which term.
+/// A partition while it is in a shard: of two shards that it was in, a follower may be behind in one.
+type Stay = (PartitionId, ShardId, Index);
+
+/// What open leaders of a partition have shown, and in which epoch.
 #[derive(Clone, Copy, Default)]
 struct Session {
-    term: u64,
+    epoch: i32,
     floor: Bounds,
 }
 
 struct State {
     models: BTreeMap<PartitionId, (String, PartitionModel)>,
     sessions: BTreeMap<PartitionId, Session>,
-    looked: BTreeMap<Seat, (Life, BTreeMap<PartitionId, Looked>)>,
+    /// By life of a broker.
+    looked: BTreeMap<Seat, (Life, BTreeMap<Stay, Looked>)>,
     /// Brokers whose stored bytes were changed behind their backs: reads may fail, and nothing else.
     rotten: BTreeSet<Seat>,
 }
@@ -77,6 +82,17 @@ impl Watch {
             leadership.open.then_some((leadership.term, node))
         });
         open.max_by_key(|(term, _)| *term).map(|(_, node)| node)
+    }
+
+    /// Where a partition lies, by the newest metadata that a broker has.
+    pub fn shard_of(&self, id: PartitionId) -> Option<u64> {
+        let nodes = self.nodes();
+        let newest = nodes
+            .iter()
+            .max_by_key(|node| node.meta.read().revision())?;
+        let state = newest.meta.read();
+        let topic = state.topics().by_id(id.topic)?;
+        topic.partition(id.index).map(|place| place.shard)
     }
 
     pub fn is_rotten(&self, seat: Seat) {
@@ -128,6 +144,10 @@ impl Watch {
                     missing(seat, id);
                     continue;
                 };
+                // What is on its way here nobody is served.
+                if partition.stage() == Stage::Arriving {
+                    continue;
+                }
                 if let Err(violation) = check(seat, &node, &partition) {
                     let name = self.state.lock().models[&id].0.clone();
                     let found = format!("{name} on {seat}: {violation}");
@@ -147,7 +167,7 @@ impl Watch {
 
     fn look_at(&self, seat: Seat, node: &DataNode, partition: &Partition) -> Result<(), Violation> {
         let bounds = bounds(partition);
-        let leadership = partition.shard.leadership();
+        let leadership = partition.leadership();
         let mut state = self.state.lock();
         let State {
             models,
@@ -163,19 +183,17 @@ impl Watch {
         if !life.is(&node.life) {
             (*life, *partitions) = new();
         }
-        let looked = partitions.entry(partition.id).or_default();
+        let stay = (partition.id, partition.shard.id, partition.stay);
+        let looked = partitions.entry(stay).or_default();
         never_back(looked.bounds, bounds, "this life of the broker")?;
         looked.bounds = bounds;
         if leadership.open {
             let session = sessions.entry(partition.id).or_default();
-            if leadership.term >= session.term {
+            let epoch = partition.epoch_in(leadership.term);
+            if epoch >= session.epoch {
                 never_back(session.floor, bounds, "an earlier look at a leader")?;
-                never_back(
-                    model.floor(leadership.term),
-                    bounds,
-                    "what was acknowledged",
-                )?;
-                session.term = leadership.term;
+                never_back(model.floor(epoch), bounds, "what was acknowledged")?;
+                session.epoch = epoch;
                 session.floor = bounds;
             }
         }
@@ -237,15 +255,28 @@ impl Watch {
     /// What tells the replicas of a partition apart, apart from how they store it.
     pub fn differences(&self) -> Option<String> {
         let nodes = self.cluster.all_running();
+        for (seat, _, node) in &nodes {
+            let underway = underway(&node.meta.read()).len();
+            if underway > 0 {
+                return Some(format!("{underway} partitions move, as {seat} knows it"));
+            }
+        }
         for id in self.partitions() {
             let mut first = None;
             for (seat, _, node) in &nodes {
                 let Some(partition) = node.plane.partitions.get(id) else {
                     return Some(format!("partition {id:?} is not on {seat}"));
                 };
+                let replicas = node.plane.partitions.replicas(id).len();
+                if partition.stage() != Stage::Open || replicas > 1 {
+                    let stage = partition.stage();
+                    return Some(format!("{id:?} is {stage:?} on {seat}, {replicas} times"));
+                }
                 let log = partition.log.read();
                 let facts = format!(
-                    "{}..{} {:?} {:?}",
+                    "{} {} {}..{} {:?} {:?}",
+                    partition.shard.id,
+                    partition.stay,
                     log.log_start_offset(),
                     log.next_offset(),
                     log.epochs(),

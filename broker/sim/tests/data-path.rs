@@ -10,6 +10,7 @@ const CLASSES: &[&str] = &[
     "crash within a disk operation",
     "crash within a long write",
     "flipped bit",
+    "partition that moved",
     "power loss",
     "power loss of all nodes",
     "process crash",

@@ -28,12 +28,12 @@ const KEYS: u64 = 12;
 /// What became of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Sent {
-    /// In a term, at an offset.
-    Appended(u64, i64),
+    /// In an epoch of leaders, at an offset.
+    Appended(i32, i64),
     /// For good, and nothing was appended.
     Refused(&'static str),
-    /// By the state of its producer, in a term.
-    OutOfOrder(u64),
+    /// By the state of its producer, in an epoch of leaders.
+    OutOfOrder(i32),
     Unknown,
 }
 
@@ -53,10 +53,11 @@ fn send(
     let Some((partition, view)) = partition.zip(view) else {
         return refused("no partition");
     };
-    let leadership = partition.shard.leadership();
+    let leadership = partition.leadership();
     if !leadership.open {
         return refused("no leader");
     }
+    let epoch = partition.epoch_in(leadership.term);
     let rules = ProduceRules {
         now_ms: i64::MAX / 2,
         produce_version: 9,
@@ -92,11 +93,11 @@ fn send(
             return Sent::Unknown;
         }
         match results.pop().expect("one part, one result") {
-            Ok(appended) => Sent::Appended(leadership.term, appended.base_offset),
+            Ok(appended) => Sent::Appended(epoch, appended.base_offset),
             Err(AppendError::NotLeader) => Sent::Refused("not the leader"),
             Err(AppendError::Detached) => Sent::Refused("detached"),
             Err(AppendError::Unknown) => Sent::Unknown,
-            Err(AppendError::Producer(_)) => Sent::OutOfOrder(leadership.term),
+            Err(AppendError::Producer(_)) => Sent::OutOfOrder(epoch),
         }
     })
 }
@@ -170,26 +171,21 @@ pub async fn plain_producer(clients: Arc<Clients>, topic: TopicHere) {
     source.producer |= UNORDERED;
     let rng = clients.rng.fork();
     while !clients.is_finishing() {
-        let (id, shard) = *rng.pick(&topic.partitions);
+        let id = *rng.pick(&topic.partitions);
         if !clients.watch.is_there(id) {
             return;
         }
-        plain_send(&clients, &rng, &mut source, (id, shard)).await;
+        plain_send(&clients, &rng, &mut source, id).await;
         pause(&rng, 5..120).await;
     }
 }
 
-pub async fn plain_send(
-    clients: &Clients,
-    rng: &Rng,
-    source: &mut Source,
-    (id, shard): (PartitionId, u64),
-) {
+pub async fn plain_send(clients: &Clients, rng: &Rng, source: &mut Source, id: PartitionId) {
     let batch = source.batch(clients.watch.now_ms(), None);
-    let node = clients.find(shard, rng);
+    let node = clients.find(id, rng);
     let sent = send(node, Arc::default(), id, batch.bytes).await;
     clients.watch.check(id, |model| match sent {
-        Sent::Appended(term, base_offset) => model.ack(term, base_offset, &batch.ids),
+        Sent::Appended(epoch, base_offset) => model.ack(epoch, base_offset, &batch.ids),
         Sent::Refused(why) => model.refuse(&batch.ids, why),
         Sent::OutOfOrder(_) => Err("L4: a batch without a producer is out of order".to_owned()),
         Sent::Unknown => Ok(()),
@@ -206,7 +202,6 @@ struct Pending {
 struct Idempotent {
     clients: Arc<Clients>,
     id: PartitionId,
-    shard: u64,
     producer_id: i64,
     epoch: i16,
     next_sequence: i32,
@@ -217,9 +212,9 @@ struct Idempotent {
     pending: VecDeque<Option<Pending>>,
     /// Something failed: nothing is sent before all that is in flight has come back.
     retrying: bool,
-    /// The last term in which a batch was acknowledged. Until one was a broker takes any for the first, so they are
+    /// The last epoch of leaders in which a batch was acknowledged. Until one was a broker takes any for the first, so they are
     /// sent one at a time: they do not share a connection that would keep their order.
-    acked_in: Option<u64>,
+    acked_in: Option<i32>,
     /// The connection on which its first batch is sent, which may have any number: a broker may wait for number 0 first,
     /// and for a moment only where it is the same one that sends it again.
     unknown_on: Arc<Refusals>,
@@ -228,14 +223,13 @@ struct Idempotent {
 }
 
 pub async fn idempotent_producer(clients: Arc<Clients>, topic: TopicHere, partition: usize) {
-    let (id, shard) = topic.partitions[partition];
+    let id = topic.partitions[partition];
     let keyed = matches!(topic.policy, Policy::Compact { .. });
     let source = Source::new(&clients, keyed);
     let rng = clients.rng.fork();
     let near_the_end = rng.chance(500);
     let producer = Idempotent {
         id,
-        shard,
         producer_id: i64::from(source.producer),
         epoch: 0,
         next_sequence: if near_the_end {
@@ -330,7 +324,7 @@ impl Idempotent {
     }
 
     fn fly(&mut self, number: u64) -> Flight {
-        let node = self.clients.find(self.shard, &self.rng);
+        let node = self.clients.find(self.id, &self.rng);
         let connection = match self.acked_in {
             None => self.unknown_on.clone(),
             Some(_) => Arc::default(),
@@ -346,17 +340,17 @@ impl Idempotent {
         let at = (number - self.first) as usize;
         let slot = &mut self.pending[at];
         match sent {
-            Sent::Appended(term, base_offset) => {
-                self.acked_in = self.acked_in.max(Some(term));
+            Sent::Appended(epoch, base_offset) => {
+                self.acked_in = self.acked_in.max(Some(epoch));
                 let batch = slot.take().expect("it was in flight").batch;
                 let watch = &self.clients.watch;
-                watch.check(self.id, |model| model.ack(term, base_offset, &batch.ids));
+                watch.check(self.id, |model| model.ack(epoch, base_offset, &batch.ids));
                 self.last = Some((batch, base_offset));
             }
-            Sent::OutOfOrder(term)
-                if at == 0 && self.acked_in.is_some_and(|acked| acked <= term) =>
+            Sent::OutOfOrder(epoch)
+                if at == 0 && self.acked_in.is_some_and(|acked| acked <= epoch) =>
             {
-                let what = format!("L4: the next batch of a producer is refused in term {term}");
+                let what = format!("L4: the next batch of a producer is refused in epoch {epoch}");
                 self.clients.watch.check(self.id, |_| Err(what));
             }
             Sent::Refused(_) | Sent::OutOfOrder(_) | Sent::Unknown => {
@@ -378,7 +372,7 @@ impl Idempotent {
         let Some((batch, base_offset)) = self.last.clone() else {
             return;
         };
-        let node = self.clients.find(self.shard, &self.rng);
+        let node = self.clients.find(self.id, &self.rng);
         let again = send(node, Arc::default(), self.id, batch.bytes).await;
         if let Sent::Appended(_, offset) = again
             && offset != base_offset
