@@ -23,9 +23,9 @@
 //! hears of the new leader, sends 2
 //!                       1 is refused            2 would be taken for the first
 //! ```
-//! Kafka takes it, and is then sent 1 until the producer gives it up; librdkafka holds 1 for stored, since what follows it
-//! is. Here a partition that may have been led by another node waits for the first in the same way, but for a moment only:
-//! a producer that the partition has forgotten goes on from where it is.
+//! Kafka takes it, and is then sent 1 until the producer gives it up. Here a partition that may have been led by another
+//! node waits for the first in the same way, but for a moment only: a producer that the partition has forgotten goes on
+//! from where it is.
 //!
 //! They are not refused for good. A producer gives up a batch some time (Java's, after `delivery.timeout.ms`), and learns
 //! of the gap when it sends 2 a second time.
