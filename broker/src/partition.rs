@@ -101,9 +101,14 @@ impl Partition {
         self
     }
 
-    /// Whether another leader than that of the shard's term may have served it, on another node.
-    pub fn may_have_been_elsewhere(&self, term: u64) -> bool {
-        self.stay != 0 || self.began_in != term && !self.shard.raft().has_one_voter()
+    /// Whether it had leaders before that of the shard's term.
+    pub fn had_other_leaders(&self, term: u64) -> bool {
+        self.stay != 0 || self.began_in != term
+    }
+
+    /// Whether those were all on this node.
+    pub fn is_led_here_only(&self) -> bool {
+        self.stay == 0 && self.shard.raft().has_one_voter()
     }
 
     /// The same in another stage.

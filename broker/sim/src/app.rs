@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use weir_broker::clock::Clock;
 use weir_broker::cluster::Peers;
-use weir_broker::cluster::log::{ClusterLog, answer_commit};
+use weir_broker::cluster::log::{ClusterLog, answer_commit, answer_read_index};
 use weir_broker::cluster::message::{self, Answer, Question};
 use weir_broker::cluster::moves::{self, Moves, Sources};
 use weir_broker::cluster::peers::Wire;
@@ -163,7 +163,7 @@ impl DataNode {
             index_budget_bytes: INDEX_BYTES,
         };
         let plane = Arc::new(open(site, wal, surroundings).await?);
-        let peers = Peers::by(Arc::new(SimWire(site.port())));
+        let peers = Peers::over(SimWire(site.port()));
         plane.bring_from(&peers, NOWHERE.into());
         site.attach(&plane.raft, None);
         let schemas = Arc::new(SchemaFold::default());
@@ -298,10 +298,7 @@ impl Service for Answering {
             let (question, body) = message::decode(question)?;
             let (answer, body) = match question {
                 Question::Commit => (answer_commit(&metadata, body).await, Bytes::new()),
-                Question::ReadIndex { .. } => match metadata.raft().read_index().await {
-                    Ok(index) => (Answer::Index(index), Bytes::new()),
-                    Err(_) => (Answer::NotLeader, Bytes::new()),
-                },
+                Question::ReadIndex { .. } => (answer_read_index(&metadata).await, Bytes::new()),
                 question => {
                     let answered = moves.answer(&question).await;
                     answered.unwrap_or_else(|reason| (Answer::Refused(reason), Bytes::new()))

@@ -98,6 +98,14 @@ async fn there(shard: &ShardHost, peers: &Peers, leader: NodeId, entry: &Bytes) 
     })
 }
 
+/// Answers [`Question::ReadIndex`].
+pub async fn answer_read_index(shard: &ShardHost) -> Answer {
+    match shard.raft().read_index().await {
+        Ok(index) => Answer::Index(index),
+        Err(_) => Answer::NotLeader,
+    }
+}
+
 /// Answers [`Question::Commit`].
 pub async fn answer_commit(shard: &ShardHost, entry: Bytes) -> Answer {
     match shard.change(Body::Metadata, Some(entry)).await {

@@ -23,11 +23,20 @@ const BRIEF: Duration = Duration::from_secs(1);
 pub trait Wire: Send + Sync {
     /// The caller bounds the time.
     fn ask(&self, to: NodeId, question: Bytes) -> BoxFuture<'_, Result<Bytes, Unreachable>>;
+
+    /// The connections that it is made of, where it is.
+    fn connections(&self) -> Option<&TcpTransport> {
+        None
+    }
 }
 
 impl Wire for TcpTransport {
     fn ask(&self, to: NodeId, question: Bytes) -> BoxFuture<'_, Result<Bytes, Unreachable>> {
         Box::pin(TcpTransport::ask(self, to, question))
+    }
+
+    fn connections(&self) -> Option<&TcpTransport> {
+        Some(self)
     }
 }
 
@@ -35,8 +44,6 @@ impl Wire for TcpTransport {
 #[derive(Clone, Default)]
 pub struct Peers {
     wire: Option<Arc<dyn Wire>>,
-    /// The wire, where it is made of connections.
-    transport: Option<TcpTransport>,
 }
 
 /// A question without an answer. Whether it arrived is not known.
@@ -48,18 +55,9 @@ pub struct NoAnswer {
 }
 
 impl Peers {
-    pub fn over(transport: TcpTransport) -> Peers {
+    pub fn over(wire: impl Wire + 'static) -> Peers {
         Peers {
-            wire: Some(Arc::new(transport.clone())),
-            transport: Some(transport),
-        }
-    }
-
-    /// Those that are asked over a wire of another kind, of which it is not known who is connected.
-    pub fn by(wire: Arc<dyn Wire>) -> Peers {
-        Peers {
-            wire: Some(wire),
-            transport: None,
+            wire: Some(Arc::new(wire)),
         }
     }
 
@@ -69,12 +67,12 @@ impl Peers {
     }
 
     pub fn transport(&self) -> Option<&TcpTransport> {
-        self.transport.as_ref()
+        self.wire.as_ref()?.connections()
     }
 
     /// The peers that are connected now.
     pub fn connected(&self) -> BTreeSet<NodeId> {
-        match &self.transport {
+        match self.transport() {
             Some(transport) => transport.peers().borrow().keys().copied().collect(),
             None => BTreeSet::new(),
         }
@@ -82,7 +80,7 @@ impl Peers {
 
     /// Which brokers are connected now, for people.
     pub fn connections(&self) -> String {
-        let transport = self.transport.as_ref();
+        let transport = self.transport();
         let seats = transport.map(|transport| {
             let peers = transport.peers();
             let seats: BTreeSet<i32> = peers.borrow().values().map(|seat| seat.0).collect();
@@ -96,7 +94,7 @@ impl Peers {
     }
 
     pub fn is_connected(&self, node: NodeId) -> bool {
-        let transport = self.transport.as_ref();
+        let transport = self.transport();
         transport.is_some_and(|transport| transport.peers().borrow().contains_key(&node))
     }
 
@@ -166,7 +164,7 @@ impl Peers {
 
     /// Keeps connections to every node that the metadata names, until the node stops.
     pub async fn keep_connected(self, meta: Arc<Meta>) {
-        let Some(transport) = self.transport else {
+        let Some(transport) = self.transport() else {
             return;
         };
         let mut changed = meta.changed();

@@ -10,7 +10,7 @@ use weir_raft::{Caller, NodeId};
 
 use super::founding::Formation;
 use super::leaders::Leaders;
-use super::log::answer_commit;
+use super::log::{answer_commit, answer_read_index};
 use super::message::{self, Answer, Question};
 use super::moves::Moves;
 use super::peers::Peers;
@@ -171,12 +171,9 @@ impl Service {
     }
 
     async fn read_index(&self, shard: u64) -> Answer {
-        let Some(shard) = self.shards.get(shard) else {
-            return Answer::NotLeader;
-        };
-        match shard.raft().read_index().await {
-            Ok(index) => Answer::Index(index),
-            Err(_) => Answer::NotLeader,
+        match self.shards.get(shard) {
+            Some(shard) => answer_read_index(&shard).await,
+            None => Answer::NotLeader,
         }
     }
 

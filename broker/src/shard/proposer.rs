@@ -369,10 +369,11 @@ impl Proposer {
         };
         let (partition, producer_id) = (&*part.partition, part.batch.header.producer_id);
         let stored = || partition.log.read().producers().overlay(producer_id);
-        // Another node may have refused the first of a producer.
+        // Another node may have refused the first of a producer. What costs least comes first: mostly it ends there.
         let lacks_first = || {
-            self.pending.is_new(partition, producer_id)
-                && partition.may_have_been_elsewhere(self.term)
+            partition.had_other_leaders(self.term)
+                && self.pending.is_new(partition, producer_id)
+                && !partition.is_led_here_only()
         };
         refusals.precede(&batch, stored, lacks_first)
     }

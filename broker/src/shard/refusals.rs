@@ -15,6 +15,9 @@
 //! new numbers: it is stored twice. And of a producer that the partition does not know, 2 would be taken for the first,
 //! and 1 be the gap. So 2 and 3 are refused as 1 was, until 1 comes again; then all three follow.
 //!
+//! They are not refused for good. A producer gives up a batch some time (Java's, after `delivery.timeout.ms`), and learns
+//! of the gap when it sends 2 a second time.
+//!
 //! The first of a producer may also be refused by one node while the next is on its way to another, which leads by now:
 //!
 //! ```text
@@ -26,9 +29,6 @@
 //! Kafka takes it, and is then sent 1 until the producer gives it up. Here a partition that may have been led by another
 //! node waits for the first in the same way, but for a moment only: a producer that the partition has forgotten goes on
 //! from where it is.
-//!
-//! They are not refused for good. A producer gives up a batch some time (Java's, after `delivery.timeout.ms`), and learns
-//! of the gap when it sends 2 a second time.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -93,6 +93,10 @@ struct Run {
 impl Refusals {
     /// Notes that a batch was refused, or is not known to be stored, and that its producer will send it again.
     pub fn note(&self, batch: Numbered) {
+        self.note_until(batch, None);
+    }
+
+    fn note_until(&self, batch: Numbered, awaited: Option<Instant>) {
         let mut runs = self.runs.lock();
         let key = (batch.partition, batch.producer_id);
         if runs.len() >= RUNS && !runs.contains_key(&key) {
@@ -105,6 +109,7 @@ impl Refusals {
         if run.epoch == batch.epoch {
             run.note(batch.sequence);
         }
+        run.awaited = awaited.or(run.awaited);
         self.any.store(true, Ordering::Release);
     }
 
@@ -145,11 +150,7 @@ impl Refusals {
             sequence: 0,
             ..*batch
         };
-        self.note(first);
-        let key = (batch.partition, batch.producer_id);
-        if let Some(run) = self.runs.lock().get_mut(&key) {
-            run.awaited = Some(Instant::now() + FIRST_COMES);
-        }
+        self.note_until(first, Some(Instant::now() + FIRST_COMES));
         true
     }
 }
