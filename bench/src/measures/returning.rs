@@ -37,7 +37,7 @@ fn loads(size: Size) -> (Paced, Paced) {
         partitions: PARTITIONS,
         record_bytes: STORED_RECORD_BYTES,
         per_second: size.of(5_000, STORED_PER_SECOND, STORED_PER_SECOND),
-        seconds: size.of(1, 10, 40),
+        seconds: size.of(1, 10, 100),
         linger_ms: 5,
     };
     let single = Paced {
@@ -71,7 +71,7 @@ pub fn plan(size: Size) -> Plan {
         cases: vec![Case {
             name: "after kill -9".to_owned(),
             servers: vec![Server::Weir, Server::KafkaFsync],
-            seconds: size.of(15, 40, 100),
+            seconds: size.of(15, 40, 240),
             run: Box::new(run),
         }],
     }
