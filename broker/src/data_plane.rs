@@ -201,6 +201,7 @@ impl DataPlane {
             blocks: self.blocks.clone(),
             threads: self.threads.clone(),
             catch_up,
+            raft: self.raft.clone(),
             sources,
             stopping: stopping.clone(),
         }

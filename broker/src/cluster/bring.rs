@@ -35,8 +35,6 @@ use crate::shard::snapshot;
 const ASK_BYTES: u32 = 2 << 20;
 /// A file is finished at this size, and what is in it is not asked for again.
 const FILE_BYTES: u64 = 64 << 20;
-/// Bytes per second that one node brings at most, so that its leaders go on serving their clients.
-const BYTES_PER_SECOND: u64 = 48 << 20;
 /// How long a leader is let wait; it waits for a minute.
 const TURN: Duration = Duration::from_secs(40);
 /// Reads that may be overtaken by compaction, for one answer.
@@ -55,8 +53,6 @@ pub struct Bringer {
     /// Notes, durably, that a shard's rows may have to be folded again from the start.
     pub fold_again: Arc<dyn Fn(u64) -> std::io::Result<()> + Send + Sync>,
     under_way: Arc<Mutex<BTreeMap<ShardId, UnderWay>>>,
-    /// When the next bytes may be asked for.
-    next: Arc<Mutex<Instant>>,
 }
 
 /// One at a time for each shard.
@@ -131,7 +127,6 @@ impl Bringer {
             arrivals,
             fold_again,
             under_way: Arc::default(),
-            next: Arc::new(Mutex::new(Instant::now())),
         }
     }
 
@@ -247,15 +242,6 @@ impl Bringer {
         from: i64,
         upto: i64,
     ) -> Result<(RecordsAnswer, Bytes), String> {
-        let turn = {
-            let mut next = self.next.lock();
-            *next = (*next).max(Instant::now());
-            let turn = *next;
-            let takes = u64::from(ASK_BYTES) * 1_000_000 / BYTES_PER_SECOND;
-            *next += Duration::from_micros(takes);
-            turn
-        };
-        tokio::time::sleep_until(turn).await;
         let question = Question::Records(RecordsQuestion {
             shard: Some(shard.0),
             topic: id.topic,

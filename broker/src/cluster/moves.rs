@@ -79,6 +79,7 @@ pub struct Moves {
     pub blocks: Arc<dyn BlockReader + Send + Sync>,
     pub threads: Arc<dyn Threads>,
     pub catch_up: CatchUp,
+    pub raft: weir_raft::Node,
     pub sources: Arc<dyn Sources>,
     pub stopping: CancellationToken,
 }
@@ -519,7 +520,9 @@ impl Moves {
         let (blocks, question) = (self.blocks.clone(), question.clone());
         let read = move || bring::records(&partition, &*blocks, &question);
         let read = blocking(&*self.threads, read).await;
-        read.map_err(|error| error.to_string())?
+        let (answer, records) = read.map_err(|error| error.to_string())??;
+        self.raft.turn_to_give(records.len() as u64).await;
+        Ok((answer, records))
     }
 
     /// Ends a partition here, once the metadata says so; answers the highest leader epoch and what is known of its log.

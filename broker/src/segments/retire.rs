@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_log::segment::{OWNER_LEN, Owner};
 use weir_log::{BlockReader, ReadError, ReadRequest, Segment, SegmentBuilder, SegmentFile};
-use weir_raft::{Index, Threads, blocking, blocking_long};
+use weir_raft::{Index, Pace, Threads, blocking, blocking_long};
 
 use super::Sizes;
 use super::files::{FileWriter, SegmentFiles};
@@ -77,6 +77,7 @@ pub struct Retire {
     parts: RetireParts,
     /// The segment files that partitions named at the start, and what they are known to hold.
     named: BTreeMap<u64, u64>,
+    pace: Pace,
     stop: CancellationToken,
 }
 
@@ -103,6 +104,7 @@ impl Retire {
     /// lost.
     pub fn new(parts: RetireParts, stop: CancellationToken) -> Retire {
         let mut retire = Retire {
+            pace: Pace::new(parts.raft.written()),
             parts,
             named: BTreeMap::new(),
             stop,
@@ -344,6 +346,7 @@ impl Retire {
                 (first.base_offset.max(log.log_start_offset()), end)
             };
             let mut segment = SegmentBuilder::new(owner(partition.id), file.number(), file.at());
+            let mut paused_at = file.at();
             while from < upper {
                 let request = ReadRequest {
                     from,
@@ -370,21 +373,23 @@ impl Retire {
                     from = header.last_offset() + 1;
                 }
                 if file.write_when_full()? {
-                    self.pause(started.elapsed())?;
+                    self.pause(started.elapsed(), file.at() - paused_at)?;
+                    paused_at = file.at();
                 }
             }
             return Ok(segment.finish(file.buffer()));
         }
     }
 
-    /// Leaves half of the time to others, unless producers would have to wait for it.
-    fn pause(&self, worked: Duration) -> Result<(), RetireError> {
+    /// Leaves half of the time to others, or more where little is written, unless producers would have to wait for it.
+    fn pause(&self, worked: Duration, bytes: u64) -> Result<(), RetireError> {
         if self.stop.is_cancelled() {
             return Err(RetireError::Stopped);
         }
         let usage = self.parts.raft.wal_usage();
         if usage.live_bytes < usage.budget_bytes / 2 {
-            self.parts.threads.pause(worked);
+            let turn = self.pace.take(bytes, self.parts.raft.written());
+            self.parts.threads.pause(worked.max(turn));
         }
         Ok(())
     }

@@ -40,6 +40,18 @@ impl Trial<'_> {
         partitions: i32,
         configs: &[(&str, &str)],
     ) -> Result<Topic> {
+        let (name, id) = self.create_topic(label, partitions, 1, configs)?;
+        self.await_led(&name, partitions, Some(id))
+    }
+
+    /// Makes a topic of the case's own; answers its name and id.
+    pub fn create_topic(
+        &mut self,
+        label: &str,
+        partitions: i32,
+        replicas: i16,
+        configs: &[(&str, &str)],
+    ) -> Result<(String, Uuid)> {
         let name = self.name(label);
         let config = |(key, value): &(&str, &str)| {
             CreatableTopicConfig::default()
@@ -49,7 +61,7 @@ impl Trial<'_> {
         let topic = CreatableTopic::default()
             .with_name(build::topic(&name))
             .with_num_partitions(partitions)
-            .with_replication_factor(1)
+            .with_replication_factor(replicas)
             .with_configs(configs.iter().map(config).collect());
         let request = CreateTopicsRequest::default()
             .with_topics(vec![topic])
@@ -63,7 +75,7 @@ impl Trial<'_> {
                 result.error_message
             );
         }
-        self.await_led(&name, partitions, Some(result.topic_id))
+        Ok((name, result.topic_id))
     }
 
     /// Waits until every partition of a topic is led, and learns its id and epochs.

@@ -100,7 +100,7 @@ fn keep_their_order(scene: &Scene, topic: &Topic) -> Result<()> {
     let mut large = record("k", "");
     large.value = Some(Bytes::from(vec![0; 8 * MIB]));
     let large = batch(vec![large]).codec(Codec::Zstd);
-    let mut connection = Connection::open(scene.weir.kafka)?;
+    let mut connection = Connection::open(scene.weir().kafka)?;
     let sent: Vec<i32> = (0..12)
         .map(|at| {
             let next = if at % 4 == 0 { large.clone() } else { one() };
@@ -146,7 +146,7 @@ fn all_refused(scene: &Scene, topic: &Topic, records: &Bytes, times: usize) -> R
 
 /// Sends a record set many times on one connection; the error codes.
 fn flood(scene: &Scene, topic: &Topic, records: &Bytes, times: usize) -> Result<Vec<i16>> {
-    let mut connection = Connection::open(scene.weir.kafka)?;
+    let mut connection = Connection::open(scene.weir().kafka)?;
     (0..times)
         .map(|_| Ok(produce(&mut connection, topic, records.clone())?.error_code))
         .collect()

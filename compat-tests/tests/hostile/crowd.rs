@@ -19,21 +19,21 @@ const HEADERS_LIMIT: Duration = Duration::from_secs(40);
 
 pub fn attacks(scene: &mut Scene) {
     scene.attack("a thousand idle Kafka connections", 48, |scene| {
-        hold(scene.weir.kafka, IDLE)
+        hold(scene.weir().kafka, IDLE)
     });
     scene.attack("a thousand idle HTTP connections", 48, |scene| {
-        hold(scene.weir.http, IDLE)
+        hold(scene.weir().http, IDLE)
     });
     scene.attack("a thousand connections that come and go", 32, |scene| {
         for _ in 0..IDLE {
-            drop(connect(scene.weir.kafka)?);
+            drop(connect(scene.weir().kafka)?);
         }
         Ok(())
     });
     scene.attack("frames that come byte by byte", 16, |scene| {
         let mut request = header(3, 1);
         request.put_i32(0);
-        drip(scene.weir.kafka, &framed(&request)).map(drop)
+        drip(scene.weir().kafka, &framed(&request)).map(drop)
     });
     scene.attack("HTTP headers that come byte by byte", 32, slow_headers);
     scene.attack("clients that ask and do not listen", 256, deaf);
@@ -66,10 +66,10 @@ fn drip(address: SocketAddr, bytes: &[u8]) -> Result<Vec<TcpStream>> {
 /// Others are served meanwhile, and the slow ones are given up in time.
 fn slow_headers(scene: &Scene) -> Result<()> {
     let headers = b"GET /livez HTTP/1.1\r\nX: y\r\n\r\n";
-    let mut slow = drip(scene.weir.http, headers)?;
-    slow.extend(drip(scene.weir.registry, headers)?);
-    ensure!(get(scene.weir.http, "/livez")? == 200);
-    ensure!(get(scene.weir.registry, "/subjects")? == 200);
+    let mut slow = drip(scene.weir().http, headers)?;
+    slow.extend(drip(scene.weir().registry, headers)?);
+    ensure!(get(scene.weir().http, "/livez")? == 200);
+    ensure!(get(scene.weir().registry, "/subjects")? == 200);
     let until = clock::now_ms() + HEADERS_LIMIT.as_millis() as i64;
     for mut stream in slow {
         let left = u64::try_from(until - clock::now_ms()).unwrap_or(0).max(1);
@@ -91,7 +91,7 @@ fn deaf(scene: &Scene) -> Result<()> {
     let many = framed(&request).repeat(2_000);
     let mut held = Vec::new();
     for _ in 0..50 {
-        let mut stream = connect(scene.weir.kafka)?;
+        let mut stream = connect(scene.weir().kafka)?;
         stream.set_write_timeout(Some(Duration::from_millis(50)))?;
         for _ in 0..20 {
             if stream.write_all(&many).is_err() {

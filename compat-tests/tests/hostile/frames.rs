@@ -19,24 +19,24 @@ pub fn attacks(scene: &mut Scene) {
     scene.attack("an array of 2^31-1 topics in 8 bytes", 8, |scene| {
         let mut bomb = header(METADATA, 0);
         bomb.put_i32(i32::MAX);
-        refused(scene.weir.kafka, &framed(&bomb), 300)
+        refused(scene.weir().kafka, &framed(&bomb), 300)
     });
     scene.attack("a frame of two bytes", 8, |scene| {
-        refused(scene.weir.kafka, &framed(&[0, 3]), 300)
+        refused(scene.weir().kafka, &framed(&[0, 3]), 300)
     });
     scene.attack("a frame of no bytes", 8, |scene| {
-        refused(scene.weir.kafka, &framed(&[]), 300)
+        refused(scene.weir().kafka, &framed(&[]), 300)
     });
     scene.attack("a negative length", 8, |scene| {
-        refused(scene.weir.kafka, &(-1i32).to_be_bytes(), 100)?;
-        refused(scene.weir.kafka, &i32::MIN.to_be_bytes(), 100)
+        refused(scene.weir().kafka, &(-1i32).to_be_bytes(), 100)?;
+        refused(scene.weir().kafka, &i32::MIN.to_be_bytes(), 100)
     });
     scene.attack("a frame over the limit", 8, |scene| {
-        refused(scene.weir.kafka, &(FRAME_LIMIT + 1).to_be_bytes(), 100)?;
-        refused(scene.weir.kafka, &i32::MAX.to_be_bytes(), 100)
+        refused(scene.weir().kafka, &(FRAME_LIMIT + 1).to_be_bytes(), 100)?;
+        refused(scene.weir().kafka, &i32::MAX.to_be_bytes(), 100)
     });
     scene.attack("other protocols", 8, |scene| {
-        let kafka = scene.weir.kafka;
+        let kafka = scene.weir().kafka;
         refused(kafka, b"GET / HTTP/1.1\r\nHost: weir\r\n\r\n", 50)?;
         // The first bytes of a TLS hello.
         refused(kafka, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 50)
@@ -67,13 +67,13 @@ fn garbage(scene: &Scene) -> Result<()> {
         noise.fill(&mut bytes);
         // No API has a number this large.
         bytes[0] |= 0x10;
-        refused(scene.weir.kafka, &framed(&bytes), 1)?;
+        refused(scene.weir().kafka, &framed(&bytes), 1)?;
     }
     Ok(())
 }
 
 fn unknown(scene: &Scene) -> Result<()> {
-    let kafka = scene.weir.kafka;
+    let kafka = scene.weir().kafka;
     for key in [-1, 4, 52, 999, i16::MAX, i16::MIN] {
         refused(kafka, &framed(&header(key, 0)), 20)?;
     }
@@ -96,7 +96,7 @@ fn unknown(scene: &Scene) -> Result<()> {
 fn empty_promises(scene: &Scene) -> Result<()> {
     let mut held = Vec::new();
     for _ in 0..300 {
-        let mut stream = connect(scene.weir.kafka)?;
+        let mut stream = connect(scene.weir().kafka)?;
         std::io::Write::write_all(&mut stream, &FRAME_LIMIT.to_be_bytes())?;
         std::io::Write::write_all(&mut stream, &header(METADATA, 1))?;
         held.push(stream);
@@ -109,7 +109,7 @@ fn half_a_frame(scene: &Scene) -> Result<()> {
     let mut held = Vec::new();
     let half = vec![0; 512 * 1024];
     for _ in 0..100 {
-        let mut stream = connect(scene.weir.kafka)?;
+        let mut stream = connect(scene.weir().kafka)?;
         std::io::Write::write_all(&mut stream, &(1u32 << 20).to_be_bytes())?;
         std::io::Write::write_all(&mut stream, &half)?;
         held.push(stream);
@@ -135,7 +135,7 @@ fn long_lists(scene: &Scene) -> Result<()> {
         frame.put_i32(ENTRIES);
         frame.resize(frame.len() + 2 * ENTRIES as usize + behind, 0);
         // An answer or a closed connection: both are right.
-        send(scene.weir.kafka, &framed(&frame))?;
+        send(scene.weir().kafka, &framed(&frame))?;
     }
     Ok(())
 }

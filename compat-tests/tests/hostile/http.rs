@@ -16,8 +16,8 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 pub fn attacks(scene: &mut Scene) {
     for (name, port) in [("registry", true), ("tables", false)] {
         let address = move |scene: &Scene| match port {
-            true => scene.weir.registry,
-            false => scene.weir.http,
+            true => scene.weir().registry,
+            false => scene.weir().http,
         };
         let path = match port {
             true => "/subjects/s-value/versions",
@@ -92,7 +92,7 @@ pub fn attacks(scene: &mut Scene) {
     scene.attack("registry: JSON of a million brackets", 48, |scene| {
         for bracket in ["[", "{\"a\":"] {
             let status = post(
-                scene.weir.registry,
+                scene.weir().registry,
                 "/subjects/s/versions",
                 bracket.repeat(1_000_000).as_bytes(),
             )?;
@@ -101,8 +101,8 @@ pub fn attacks(scene: &mut Scene) {
         Ok(())
     });
     scene.attack("both ports still answer", 8, |scene| {
-        ensure!(get(scene.weir.registry, "/subjects")? == 200);
-        ensure!(get(scene.weir.http, "/readyz")? == 200);
+        ensure!(get(scene.weir().registry, "/subjects")? == 200);
+        ensure!(get(scene.weir().http, "/readyz")? == 200);
         Ok(())
     });
 }

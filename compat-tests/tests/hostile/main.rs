@@ -20,13 +20,16 @@ use scene::Scene;
 /// The machine is small: attacks take turns, so that none slows another's neighbour.
 static TURN: Mutex<()> = Mutex::new(());
 
-fn play(attacks: impl FnOnce(&mut Scene)) {
+/// One node is attacked that is alone, and one of three.
+fn play(attacks: impl Fn(&mut Scene)) {
     let _turn = TURN
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
-    let mut scene = Scene::open().expect("a broker and its neighbour");
-    attacks(&mut scene);
-    scene.close();
+    for nodes in [1, 3] {
+        let mut scene = Scene::open(nodes).expect("a broker and its neighbour");
+        attacks(&mut scene);
+        scene.close();
+    }
 }
 
 #[test]

@@ -9,7 +9,9 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use compat_tests::clock;
 use compat_tests::differential::cases;
+use compat_tests::differential::target::Target;
 use compat_tests::differential::trial::Trial;
+use compat_tests::weir::Weir;
 
 use crate::scene::Scene;
 use crate::wire::{connect, framed};
@@ -44,7 +46,7 @@ pub fn attacks(scene: &mut Scene) {
             let senders: Vec<_> = (0..SENDERS)
                 .map(|at| {
                     let part: Vec<_> = all.iter().skip(at).step_by(SENDERS).copied().collect();
-                    scope.spawn(move || mutate(scene.weir.kafka, &part, SEED + at as u64, until))
+                    scope.spawn(move || mutate(scene.weir().kafka, &part, SEED + at as u64, until))
                 })
                 .collect();
             for sender in senders {
@@ -55,8 +57,16 @@ pub fn attacks(scene: &mut Scene) {
     });
 }
 
-/// What the first cases of each API and version ask.
+/// What the first cases of each API and version ask. They are for one node, which leads all.
 fn good_frames(scene: &Scene) -> Result<Frames> {
+    if !scene.is_cluster() {
+        return played(scene.target());
+    }
+    let alone = Weir::start()?;
+    played(&Target::meet("Weir", alone.kafka)?)
+}
+
+fn played(target: &Target) -> Result<Frames> {
     let mut taken: BTreeMap<(&str, i16), usize> = BTreeMap::new();
     let mut cases = cases::all();
     cases.retain(|case| {
@@ -67,7 +77,7 @@ fn good_frames(scene: &Scene) -> Result<Frames> {
     let (cases, frames) = (Mutex::new(cases), Mutex::new(Frames::new()));
     let play = || -> Result<()> {
         while let Some(case) = { cases.lock().expect("not poisoned").pop() } {
-            let mut trial = Trial::new(scene.target(), format!("mutant-{}", case.slug()));
+            let mut trial = Trial::new(target, format!("mutant-{}", case.slug()));
             (case.play)(&mut trial, case.version)?;
             let mut frames = frames.lock().expect("not poisoned");
             for frame in trial.sent() {

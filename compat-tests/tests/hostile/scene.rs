@@ -3,12 +3,13 @@
 use std::io::Write;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use compat_tests::clock;
+use anyhow::{Context, Result, bail};
+use compat_tests::cluster::Cluster;
 use compat_tests::differential::target::Target;
 use compat_tests::differential::topics::Topic;
 use compat_tests::differential::trial::Trial;
 use compat_tests::weir::Weir;
+use compat_tests::{calls, clock};
 
 use crate::neighbour::Neighbour;
 use crate::{http, memory};
@@ -22,8 +23,13 @@ const LEFT_MIB: i64 = 64;
 /// The allocator gives memory back after ten seconds, when its thread has something to do.
 const CALM_LIMIT: Duration = Duration::from_secs(30);
 
+/// Topics that are made until one is led by the node that is attacked.
+const TOPICS: usize = 30;
+const LED_LIMIT: Duration = Duration::from_secs(30);
+
 pub struct Scene {
-    pub weir: Weir,
+    /// One, or several that form a cluster; the first is attacked.
+    nodes: Vec<Weir>,
     target: Target,
     neighbour: Neighbour,
     resident_mib: i64,
@@ -31,14 +37,17 @@ pub struct Scene {
 }
 
 impl Scene {
-    pub fn open() -> Result<Scene> {
-        let weir = Weir::start()?;
-        let target = Target::meet("Weir", weir.kafka)?;
-        let topic = Trial::new(&target, "neighbour".into()).topic("t", 1)?;
-        let neighbour = Neighbour::start(weir.kafka, topic)?;
+    pub fn open(nodes: usize) -> Result<Scene> {
+        let nodes = match nodes {
+            1 => vec![Weir::start()?],
+            several => Cluster::start(several)?.nodes,
+        };
+        let target = Target::meet("Weir", nodes[0].kafka)?;
+        let topic = led_topic(&target, nodes.len(), "neighbour", &[])?;
+        let neighbour = Neighbour::start(nodes[0].kafka, topic)?;
         clock::pause(Duration::from_millis(300));
         let mut scene = Scene {
-            weir,
+            nodes,
             target,
             neighbour,
             resident_mib: 0,
@@ -48,9 +57,18 @@ impl Scene {
         Ok(scene)
     }
 
-    /// A topic of one partition for attacks.
+    /// The node that is attacked.
+    pub fn weir(&self) -> &Weir {
+        &self.nodes[0]
+    }
+
+    pub fn is_cluster(&self) -> bool {
+        self.nodes.len() > 1
+    }
+
+    /// A topic of one partition for attacks, which the node that is attacked leads and all nodes hold.
     pub fn topic(&self, name: &str, configs: &[(&str, &str)]) -> Result<Topic> {
-        Trial::new(&self.target, name.to_string()).topic_with("t", 1, configs)
+        led_topic(&self.target, self.nodes.len(), name, configs)
     }
 
     pub fn target(&self) -> &Target {
@@ -58,7 +76,7 @@ impl Scene {
     }
 
     fn pid(&self) -> Result<u32> {
-        self.weir.pid().context("not started")
+        self.weir().pid().context("not started")
     }
 
     /// Runs an attack during which memory may rise by `peak_mib` above what is held at its start.
@@ -89,7 +107,8 @@ impl Scene {
         let rose = memory::peak_mib(pid)? - before;
         let slowest = self.neighbour.take_slowest_ms();
         say(&format!(
-            "{name}: {:.1} s, memory +{rose} of {peak_mib} MiB, neighbour {} rounds, slowest {slowest} ms",
+            "{name}, of {} nodes: {:.1} s, memory +{rose} of {peak_mib} MiB, neighbour {} rounds, slowest {slowest} ms",
+            self.nodes.len(),
             (clock::now_ms() - began) as f64 / 1000.0,
             self.neighbour.rounds() - rounds,
         ));
@@ -112,9 +131,15 @@ impl Scene {
             self.faults.push(format!("{error:#}"));
         }
         self.faults.extend(self.neighbour.failure());
-        let panics = self.weir.output();
-        let panics = panics.lines().filter(|line| line.contains("panicked"));
-        self.faults.extend(panics.map(str::to_string));
+        for node in &self.nodes {
+            let output = node.output();
+            let panics = output.lines().filter(|line| line.contains("panicked"));
+            self.faults.extend(panics.map(str::to_string));
+            match http::get(node.http, "/readyz") {
+                Ok(200) => {}
+                other => self.faults.push(format!("a node is not ready: {other:?}")),
+            }
+        }
         assert!(self.faults.is_empty(), "{:#?}", self.faults);
     }
 
@@ -122,7 +147,7 @@ impl Scene {
         let pid = self.pid()?;
         let mut resident = 0;
         let calmed = clock::wait_for(CALM_LIMIT, Duration::from_millis(200), || {
-            for address in [self.weir.http, self.weir.registry] {
+            for address in [self.weir().http, self.weir().registry] {
                 if let Err(error) = http::get(address, "/subjects") {
                     return Some(Err(error));
                 }
@@ -144,6 +169,28 @@ impl Scene {
             )
         })?
     }
+}
+
+/// Makes topics of one partition, with a replica on each of so many nodes, until the target leads one.
+fn led_topic(target: &Target, nodes: usize, name: &str, configs: &[(&str, &str)]) -> Result<Topic> {
+    for attempt in 0..TOPICS {
+        let slug = match attempt {
+            0 => name.to_owned(),
+            again => format!("{name}-{again}"),
+        };
+        let mut trial = Trial::new(target, slug);
+        let (name, _) = trial.create_topic("t", 1, i16::try_from(nodes)?, configs)?;
+        let leader = clock::wait_for(LED_LIMIT, Duration::from_millis(20), || {
+            let found = calls::describe(target.address, &name).ok()?;
+            let leader = found.first()?.leader;
+            (leader >= 0).then_some(leader)
+        });
+        let leader = leader.with_context(|| format!("topic {name} has no leader"))?;
+        if nodes == 1 || Cluster::place_of(leader) == 0 {
+            return trial.led_topic(&name, 1);
+        }
+    }
+    bail!("none of {TOPICS} topics is led by the node that is attacked")
 }
 
 /// To the process's own output, which a test does not swallow.

@@ -77,7 +77,7 @@ pub fn attacks(scene: &mut Scene) {
         let good = r#"{"type":"record","name":"Good","fields":[]}"#;
         let status = register(scene, "good", "AVRO", good)?;
         ensure!(status == 200, "{status}");
-        ensure!(get(scene.weir.registry, "/subjects")? == 200);
+        ensure!(get(scene.weir().registry, "/subjects")? == 200);
         Ok(())
     });
 }
@@ -93,7 +93,7 @@ fn regular_expressions(scene: &Scene) -> Result<()> {
         "(a{1000}){1000}{1000}",
         "((((a{100}){100}){100}){100}){100}",
     ];
-    let mut connection = Connection::open(scene.weir.kafka)?;
+    let mut connection = Connection::open(scene.weir().kafka)?;
     let mut enforced = 0;
     for pattern in patterns {
         let schema = json!({ "type": "string", "pattern": pattern }).to_string();
@@ -119,7 +119,7 @@ fn regular_expressions(scene: &Scene) -> Result<()> {
 
 /// The id of a JSON Schema under a subject that takes every one; `None` where it is refused.
 fn registered(scene: &Scene, subject: &str, schema: &str) -> Result<Option<i32>> {
-    let registry = scene.weir.registry;
+    let registry = scene.weir().registry;
     let any = json!({ "compatibility": "NONE" }).to_string();
     let level = send(
         registry,
@@ -156,7 +156,7 @@ fn register(scene: &Scene, subject: &str, kind: &str, schema: &str) -> Result<u1
     let body = json!({ "schema": schema, "schemaType": kind }).to_string();
     let began = clock::now_ms();
     let path = format!("/subjects/{subject}/versions");
-    let status = post(scene.weir.registry, &path, body.as_bytes())?;
+    let status = post(scene.weir().registry, &path, body.as_bytes())?;
     let took = clock::now_ms() - began;
     ensure!(took < ANSWER_MS, "the answer took {took} ms");
     Ok(status)

@@ -20,7 +20,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::ids::{Index, NodeId, ShardId, WalPos};
 use crate::payload::Payload;
@@ -37,6 +37,9 @@ use types::{Data, EntryPayload, Held, Membership, Snapshot};
 /// How long to wait before storing a snapshot on a full disk again.
 const FULL_DISK_PAUSE: Duration = Duration::from_millis(500);
 
+/// Entries that nobody acknowledges for so long lack a majority.
+const STANDS: Duration = Duration::from_millis(200);
+
 /// A shard's log, shared by its log store and its state machine.
 pub struct Group {
     pub shard: ShardId,
@@ -45,6 +48,8 @@ pub struct Group {
     log: Mutex<LogState>,
     /// The number of applied entries, set before whoever proposed one is answered.
     applied: AtomicU64,
+    /// What was applied, and since when no more was, though there are entries.
+    stands: Mutex<(Option<Index>, Instant)>,
     /// The entry at which the state machine panicked.
     panicked: OnceLock<Index>,
     builds: Builds,
@@ -65,6 +70,7 @@ impl Group {
             wal,
             log: Mutex::new(log),
             applied: AtomicU64::new(0),
+            stands: Mutex::new((None, Instant::now())),
             panicked: OnceLock::new(),
             builds: Builds {
                 begun: AtomicU64::new(0),
@@ -166,6 +172,17 @@ impl Group {
     /// The last entry that is applied.
     pub fn applied_index(&self) -> Option<Index> {
         self.applied.load(Ordering::Acquire).checked_sub(1)
+    }
+
+    /// Whether entries wait for a majority, and have for a while; asked again and again.
+    fn lacks_majority(&self) -> bool {
+        let applied = self.applied_index();
+        let waits = self.log.lock().last().map(|(_, last)| last) > applied;
+        let mut stands = self.stands.lock();
+        if !waits || stands.0 != applied {
+            *stands = (applied, Instant::now());
+        }
+        stands.1.elapsed() > STANDS
     }
 
     /// Notes that an entry is applied and is about to be acknowledged.
@@ -295,12 +312,18 @@ impl Group {
 /// Bytes that one read may span, unless a single payload is longer.
 const SPAN_BYTES: u32 = 1 << 20;
 
+/// Bytes of other shards between two payloads that are read along: another read would take as long.
+const GAP_BYTES: u32 = 32 << 10;
+
 /// How many of these payloads, at least one, lie close enough together for one read.
 fn span(payloads: &[&mut Data]) -> Option<usize> {
     let first = payloads.first()?.pos;
+    let mut read_to = first.offset;
     let fits = |data: &&&mut Data| {
         let end = data.pos.offset.saturating_add(data.len() as u32);
-        data.pos.file == first.file && end.saturating_sub(first.offset) <= SPAN_BYTES
+        let near = data.pos.offset.saturating_sub(read_to) <= GAP_BYTES;
+        read_to = end;
+        data.pos.file == first.file && near && end.saturating_sub(first.offset) <= SPAN_BYTES
     };
     let count = payloads.iter().take_while(fits).count();
     Some(count.max(1))

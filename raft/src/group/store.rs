@@ -21,6 +21,11 @@ use crate::wal::{Done, Record};
 
 /// Payload bytes in one message to a follower; one entry may be longer.
 const MESSAGE_BYTES: usize = 4 << 20;
+/// The same, to a follower that is sent what it lacks at the node's pace: what it syncs at once, others may wait for.
+const PACED_MESSAGE_BYTES: usize = 512 << 10;
+
+/// A follower that lacks more than this is sent it at the node's pace.
+const BEHIND_BYTES: u64 = 32 << 20;
 
 /// Payload bytes that are read ahead of a replay at the start.
 const READ_AHEAD_BYTES: usize = 4 << 20;
@@ -59,20 +64,27 @@ impl Store {
         entries.collect()
     }
 
-    /// As many entries as go into one message, at least one.
-    fn message(&self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
+    /// Where a message that begins at `start` ends, and its bytes: as many entries as go into so many, at least one.
+    fn message(&self, start: u64, end: u64, limit: usize) -> (u64, usize) {
         let log = self.0.log.lock();
         let mut bytes = 0;
         let mut stop = start;
-        while stop < end && (stop == start || bytes < MESSAGE_BYTES) {
+        while stop < end && (stop == start || bytes < limit) {
             let Some(located) = log.index.get(stop) else {
                 break;
             };
             bytes += located.len as usize;
             stop += 1;
         }
-        drop(log);
-        self.entries(start..stop)
+        (stop, bytes)
+    }
+
+    /// Whether a follower that lacks everything from `start` on is to be sent it at the node's pace: who is served
+    /// meanwhile is not to wait for it, but for its ack, where no majority is without it.
+    fn is_paced(&self, start: u64) -> bool {
+        let pos = self.0.end_of(start);
+        pos.is_some_and(|pos| self.0.wal.bytes_after(pos) > BEHIND_BYTES)
+            && !self.0.lacks_majority()
     }
 
     /// Reads payloads that are not in memory, until `budget` bytes are read.
@@ -156,7 +168,14 @@ impl RaftLogReader<TypeConfig> for Store {
     }
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
-        let entries = self.message(start, end)?;
+        let mut limit = MESSAGE_BYTES;
+        if self.is_paced(start) {
+            limit = PACED_MESSAGE_BYTES;
+            let (_, bytes) = self.message(start, end, limit);
+            self.0.wal.turn_to_give(bytes as u64).await;
+        }
+        let (stop, _) = self.message(start, end, limit);
+        let entries = self.entries(start..stop)?;
         self.load(entries, usize::MAX).await
     }
 

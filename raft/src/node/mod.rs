@@ -307,6 +307,16 @@ impl Node {
         self.inner.wal.read(pos, len)
     }
 
+    /// Returns when it is the turn of so many bytes that another node lacks; what is behind in the log takes turns too.
+    pub async fn turn_to_give(&self, bytes: u64) {
+        self.inner.wal.turn_to_give(bytes).await;
+    }
+
+    /// About how many bytes were ever written to the log.
+    pub fn written(&self) -> u64 {
+        self.inner.wal.written()
+    }
+
     pub fn wal_usage(&self) -> WalUsage {
         self.inner.wal.usage()
     }

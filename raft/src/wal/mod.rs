@@ -27,6 +27,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use crate::env::{Env, Fatal};
 use crate::ids::{Index, NodeId, ShardId, Term, WalPos};
 use crate::observer::WalObserver;
+use crate::pace::Pace;
 use crate::payload::Payload;
 use crate::threads::{Threads, blocking};
 use files::Files;
@@ -113,6 +114,8 @@ pub struct Wal {
     config: WalConfig,
     threads: Arc<dyn Threads>,
     fatal: Fatal,
+    /// Of what is given to others that are behind.
+    pace: Pace,
     /// Whether the writer has ended.
     ended: watch::Receiver<bool>,
 }
@@ -146,6 +149,7 @@ impl Wal {
         let ended = writer.ended();
         let started = env.threads.start("weir-wal", Box::new(writer));
         started.map_err(OpenError::Thread)?;
+        let end = distance(WalPos::ZERO, queue.submitted(), config.file_bytes);
         Ok(Wal {
             queue,
             files,
@@ -153,6 +157,7 @@ impl Wal {
             config,
             threads: env.threads.clone(),
             fatal: env.fatal.clone(),
+            pace: Pace::new(end),
             ended,
         })
     }
@@ -204,6 +209,21 @@ impl Wal {
             self.wait_durable(*pos, *len)?;
         }
         self.files.read_bodies(places)
+    }
+
+    /// About how many bytes were written behind this position.
+    pub fn bytes_after(&self, pos: WalPos) -> u64 {
+        distance(pos, self.queue.submitted(), self.config.file_bytes)
+    }
+
+    /// Returns when it is the turn of so many bytes that another node lacks.
+    pub async fn turn_to_give(&self, bytes: u64) {
+        tokio::time::sleep(self.pace.take(bytes, self.written())).await;
+    }
+
+    /// About how many bytes were ever written.
+    pub fn written(&self) -> u64 {
+        self.bytes_after(WalPos::ZERO)
     }
 
     pub fn usage(&self) -> WalUsage {
@@ -303,6 +323,12 @@ impl Drop for Wal {
     fn drop(&mut self) {
         self.queue.abandon();
     }
+}
+
+/// About how many bytes lie between two positions: files may be longer than `file_bytes`, or end before it.
+fn distance(from: WalPos, to: WalPos, file_bytes: u32) -> u64 {
+    let at = |pos: WalPos| pos.file * u64::from(file_bytes) + u64::from(pos.offset);
+    at(to).saturating_sub(at(from))
 }
 
 /// Ends the process; returns what it said, in tests.

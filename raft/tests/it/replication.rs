@@ -1,7 +1,7 @@
 //! Three voters in one process.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use weir_raft::disk::Fault;
 use weir_raft::{MemNetwork, Node, NodeId, ProposeError, ReadError, Shard};
@@ -17,6 +17,10 @@ struct Cluster {
 impl Cluster {
     /// Three voters; the first one leads.
     async fn start() -> Cluster {
+        Cluster::start_with(World::in_network).await
+    }
+
+    async fn start_with(world: impl Fn(NodeId, &MemNetwork) -> World) -> Cluster {
         let network = MemNetwork::new();
         let mut cluster = Cluster {
             network: network.clone(),
@@ -24,7 +28,7 @@ impl Cluster {
             members: Vec::new(),
         };
         for id in 1..=3 {
-            let world = World::in_network(NodeId(id), &network);
+            let world = world(NodeId(id), &network);
             let node = world.open().await.expect("the node opens");
             network.attach(&node);
             let recorder = Recorder::default();
@@ -146,6 +150,33 @@ async fn a_follower_that_was_away_catches_up_from_the_leaders_wal() {
     cluster.network.heal();
     let expected: Vec<&str> = texts.iter().map(String::as_str).collect();
     cluster.all_applied(&expected).await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_that_lacks_much_is_given_it_at_a_pace() {
+    const MIB: usize = 1 << 20;
+    let cluster = Cluster::start_with(|node, network| {
+        let mut world = World::in_network(node, network);
+        world.config.wal.file_bytes = 16 << 20;
+        world
+    })
+    .await;
+    cluster.network.isolate(NodeId(3));
+    let place = cluster.leader_among(&[0, 1]).await;
+    let leader = &cluster.members[place].1;
+    let text = "x".repeat(MIB);
+    for _ in 0..96 {
+        put(leader, &text).await;
+    }
+    // So that twice what was written, by the second, is less than what is given in any case.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let began = Instant::now();
+    cluster.network.heal();
+    let recorder = &cluster.members[2].2;
+    eventually("all entries", || recorder.applied.lock().len() == 96).await;
+    // The last 32 MiB go as fast as they can, the others at 48 MiB a second at most.
+    assert!(began.elapsed() > Duration::from_secs(1));
     cluster.stop().await;
 }
 
