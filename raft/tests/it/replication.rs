@@ -1,8 +1,9 @@
 //! Three voters in one process.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use weir_raft::disk::Fault;
 use weir_raft::{MemNetwork, Node, NodeId, ProposeError, ReadError, Shard};
 
