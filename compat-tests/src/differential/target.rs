@@ -38,6 +38,22 @@ impl Target {
         });
         target.with_context(|| format!("{name} at {address} is not warm after {WARM_LIMIT:?}"))?
     }
+
+    /// A broker of several, which is up; only its address is known, and others coordinate groups too.
+    pub fn one_of_several(name: &'static str, address: SocketAddr) -> Target {
+        Target {
+            name,
+            address,
+            advertised: (address.ip().to_string(), address.port().into()),
+            broker_id: -1,
+            cluster_id: String::new(),
+            mark: mark(),
+        }
+    }
+}
+
+fn mark() -> String {
+    format!("{:06x}", clock::now_ms() & 0xff_ffff)
 }
 
 /// `None` while the broker says that it is still starting.
@@ -77,7 +93,7 @@ fn meet_once(name: &'static str, address: SocketAddr) -> Result<Option<Target>> 
         advertised: (broker.host.to_string(), broker.port),
         broker_id: broker.node_id.0,
         cluster_id: metadata.cluster_id.unwrap_or_default().to_string(),
-        mark: format!("{:06x}", clock::now_ms() & 0xff_ffff),
+        mark: mark(),
     }))
 }
 

@@ -42,9 +42,13 @@ impl Scene {
             1 => vec![Weir::start()?],
             several => Cluster::start(several)?.nodes,
         };
-        let target = Target::meet("Weir", nodes[0].kafka)?;
+        let kafka = nodes[0].kafka;
+        let target = match nodes.len() {
+            1 => Target::meet("Weir", kafka)?,
+            _ => Target::one_of_several("Weir", kafka),
+        };
         let topic = led_topic(&target, nodes.len(), "neighbour", &[])?;
-        let neighbour = Neighbour::start(nodes[0].kafka, topic)?;
+        let neighbour = Neighbour::start(kafka, topic)?;
         clock::pause(Duration::from_millis(300));
         let mut scene = Scene {
             nodes,
