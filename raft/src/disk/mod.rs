@@ -4,6 +4,7 @@ mod blocks;
 mod mem;
 mod read_buffer;
 mod real;
+mod removal;
 
 use std::any::Any;
 use std::io;
@@ -27,6 +28,7 @@ pub trait Disk: Send + Sync + 'static {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
     /// Replaces `to`. Durable only after `sync_dir`.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a name. What it took may be free a moment later.
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes the names in a directory durable.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;

@@ -12,10 +12,10 @@ use rustix::fs::{AtFlags, OFlags, StatxFlags};
 
 use super::blocks::{BLOCK, BlockBuffer, are_blocks};
 use super::read_buffer::ReadBuffer;
-use super::{Disk, DiskFile};
+use super::{Disk, DiskFile, removal};
 
 /// Reads of so many bytes bypass the page cache. Pages that are not there cost more than what they save.
-const DIRECT_READ_BYTES: usize = 64 << 10;
+const DIRECT_READ_BYTES: usize = 16 << 10;
 
 pub struct RealDisk;
 
@@ -88,7 +88,7 @@ impl Disk for RealDisk {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        fs::remove_file(path)
+        removal::remove(path)
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
