@@ -44,7 +44,6 @@ pub use node::{
     Progress, Proposal, ProposeError, ReadError, ServeError, Shard, StartError, Timing,
 };
 pub use observer::{Damage, Unobserved, WalObserver};
-pub use pace::Pace;
 pub use payload::{Payload, Piece, TailCrc, Written};
 pub use state_machine::{Committed, Outcome, StateMachine};
 pub use threads::{RealThreads, Threads, Turn, Wake, Worker, blocking, blocking_long};

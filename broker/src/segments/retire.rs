@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_log::segment::{OWNER_LEN, Owner};
 use weir_log::{BlockReader, ReadError, ReadRequest, Segment, SegmentBuilder, SegmentFile};
-use weir_raft::{Index, Pace, Threads, blocking, blocking_long};
+use weir_raft::{Index, Threads, blocking, blocking_long};
 
 use super::Sizes;
 use super::files::{FileWriter, SegmentFiles};
@@ -38,7 +38,7 @@ const CHECK: Duration = Duration::from_secs(1);
 /// How long a round that failed is left alone.
 const RETRY: Duration = Duration::from_secs(10);
 /// The write-ahead log is busy when so many bytes are added between two looks.
-const BUSY_BYTES: u64 = 16 << 20;
+const BUSY_BYTES: u64 = 64 << 20;
 /// How much more of it a busy spell may add before records are moved in the middle of the spell.
 const SPELL_BYTES: u64 = 2 << 30;
 /// Files of the write-ahead log that one round takes at most.
@@ -77,7 +77,6 @@ pub struct Retire {
     parts: RetireParts,
     /// The segment files that partitions named at the start, and what they are known to hold.
     named: BTreeMap<u64, u64>,
-    pace: Pace,
     stop: CancellationToken,
 }
 
@@ -104,7 +103,6 @@ impl Retire {
     /// lost.
     pub fn new(parts: RetireParts, stop: CancellationToken) -> Retire {
         let mut retire = Retire {
-            pace: Pace::new(parts.raft.written()),
             parts,
             named: BTreeMap::new(),
             stop,
@@ -162,7 +160,7 @@ impl Retire {
             let busy = live.saturating_sub(before) > BUSY_BYTES;
             before = live;
             let early = self.is_index_large();
-            let waits = busy && !early && live < self.parts.wait_below_bytes;
+            let waits = !early && self.can_wait(live, busy);
             let round = if waits {
                 Ok(false)
             } else {
@@ -187,6 +185,14 @@ impl Retire {
             };
             self.rest(pause).await;
         }
+    }
+
+    /// Whether files may stay until less is to be done. Most of what others lack becomes free at once, and moving it
+    /// meanwhile would more than double the disk's work.
+    fn can_wait(&self, live_bytes: u64, busy: bool) -> bool {
+        let half = self.parts.raft.wal_usage().budget_bytes / 2;
+        busy && live_bytes < self.parts.wait_below_bytes
+            || self.parts.raft.gives() && live_bytes < half
     }
 
     /// Returns after so long, or when the node stops.
@@ -388,7 +394,7 @@ impl Retire {
         }
         let usage = self.parts.raft.wal_usage();
         if usage.live_bytes < usage.budget_bytes / 2 {
-            let turn = self.pace.take(bytes, self.parts.raft.written());
+            let turn = self.parts.raft.turn(bytes);
             self.parts.threads.pause(worked.max(turn));
         }
         Ok(())

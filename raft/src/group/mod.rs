@@ -333,3 +333,65 @@ fn span(payloads: &[&mut Data]) -> Option<usize> {
 fn body(bytes: Vec<u8>) -> Payload {
     Payload::from(Bytes::from(bytes))
 }
+
+#[cfg(test)]
+mod tests {
+    use openraft::testing::log::StoreBuilder;
+
+    use super::*;
+
+    const KIB: u32 = 1 << 10;
+
+    fn in_wal(offset: u32, len: u32) -> Data {
+        Data {
+            bytes: Held::InWal(len),
+            pos: WalPos { file: 1, offset },
+        }
+    }
+
+    fn spans(payloads: &mut [Data]) -> Option<usize> {
+        span(&payloads.iter_mut().collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn what_lies_close_together_is_read_at_once() {
+        assert_eq!(spans(&mut []), None);
+        let near = [in_wal(0, KIB), in_wal(9 * KIB, KIB), in_wal(42 * KIB, KIB)];
+        assert_eq!(spans(&mut near.clone()), Some(3));
+        let mut far = near;
+        far[2].pos.offset += 1;
+        assert_eq!(spans(&mut far), Some(2), "a gap of more than 32 KiB");
+        far[1].pos.file += 1;
+        assert_eq!(spans(&mut far), Some(1), "another file");
+        let mut long = [in_wal(0, KIB << 10), in_wal(KIB << 10, 1)];
+        assert_eq!(spans(&mut long), Some(1), "more than a read may span");
+        assert_eq!(spans(&mut [in_wal(0, 5 << 20)]), Some(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn entries_that_nobody_acknowledges_lack_a_majority() {
+        let (_guard, Store(group), _) = suite::Builder.build().await.expect("built");
+        let append = |index| {
+            let place = Located {
+                term: 1,
+                form: EntryForm::Blank,
+                pos: WalPos::ZERO,
+                len: 0,
+            };
+            group.log.lock().push(index, place, EntryPayload::Blank);
+        };
+        tokio::time::sleep(2 * STANDS).await;
+        assert!(!group.lacks_majority(), "there is no entry");
+        append(0);
+        assert!(!group.lacks_majority(), "it may be on its way");
+        tokio::time::sleep(2 * STANDS).await;
+        assert!(group.lacks_majority());
+        append(1);
+        group.applying(0);
+        assert!(!group.lacks_majority(), "one was acknowledged just now");
+        tokio::time::sleep(2 * STANDS).await;
+        assert!(group.lacks_majority(), "and the other is not");
+        group.applying(1);
+        assert!(!group.lacks_majority());
+    }
+}

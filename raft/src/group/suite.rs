@@ -32,10 +32,10 @@ impl StateMachine for Nothing {
     }
 }
 
-struct Builder;
+pub struct Builder;
 
 /// Stops the WAL's writer at the end of a test.
-struct Guard(Arc<Wal>);
+pub struct Guard(Arc<Wal>);
 
 impl Drop for Guard {
     fn drop(&mut self) {

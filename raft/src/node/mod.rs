@@ -307,14 +307,19 @@ impl Node {
         self.inner.wal.read(pos, len)
     }
 
+    /// How long it is until the turn of so many bytes that can wait.
+    pub fn turn(&self, bytes: u64) -> Duration {
+        self.inner.wal.turn(bytes)
+    }
+
     /// Returns when it is the turn of so many bytes that another node lacks; what is behind in the log takes turns too.
     pub async fn turn_to_give(&self, bytes: u64) {
         self.inner.wal.turn_to_give(bytes).await;
     }
 
-    /// About how many bytes were ever written to the log.
-    pub fn written(&self) -> u64 {
-        self.inner.wal.written()
+    /// Whether other nodes are being given what they lack.
+    pub fn gives(&self) -> bool {
+        self.inner.wal.gives()
     }
 
     pub fn wal_usage(&self) -> WalUsage {

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 
 use bytes::Bytes;
@@ -27,8 +28,12 @@ use crate::threads::{Threads, Wake};
 
 /// The next file is prepared when this part of the current one is filled.
 const PREPARE_AT: u32 = 4;
-/// Retired files kept for use; more are deleted.
-const MAX_SPARES: usize = 2;
+/// Retired files kept for use; more are deleted. As many as are retired at once where much is written: one that is
+/// made anew is written twice, with zeros first.
+const MAX_SPARES: usize = 4;
+
+/// A file is not filled with zeros while a sync carries so many bytes.
+const MUCH_BYTES: usize = 256 << 10;
 
 /// A WAL file under its name.
 #[derive(Clone)]
@@ -57,6 +62,8 @@ pub struct Shared {
     pub pool: Mutex<Pool>,
     /// Signals that a file was put to use.
     pub in_use: Condvar,
+    /// Bytes of the last sync.
+    synced: AtomicUsize,
     /// Wakes a preparer that has no thread of its own.
     pub wake: Mutex<Option<Wake>>,
 }
@@ -98,6 +105,7 @@ impl Files {
                     rolled,
                 }),
                 in_use: Condvar::new(),
+                synced: AtomicUsize::new(0),
                 wake: Mutex::new(None),
             }),
             threads: env.threads.clone(),
@@ -182,6 +190,11 @@ impl Files {
         sender
     }
 
+    /// Notes that a sync carried so many bytes.
+    pub fn synced(&self, bytes: u64) {
+        self.shared.synced.store(bytes as usize, Ordering::Relaxed);
+    }
+
     /// Notes durably that the log reaches up to `end`, which is the end of a clean stop.
     pub fn mark_end(&self, end: WalPos) -> io::Result<()> {
         let pool = self.shared.pool.lock();
@@ -238,6 +251,11 @@ impl Files {
 }
 
 impl Shared {
+    /// Whether a sync carries so much that the metadata it would have to write weighs nothing.
+    pub fn syncs_much(&self) -> bool {
+        self.synced.load(Ordering::Relaxed) >= MUCH_BYTES
+    }
+
     /// Gives a file its header and its name, and marks it as the newest.
     pub fn name(
         &self,

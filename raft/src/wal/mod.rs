@@ -21,8 +21,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use smallvec::SmallVec;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::Instant;
 
 use crate::env::{Env, Fatal};
 use crate::ids::{Index, NodeId, ShardId, Term, WalPos};
@@ -39,6 +41,8 @@ use writer::Writer;
 
 /// Unit of the queue's bound.
 const ROOM_UNIT: usize = 1024;
+/// How long after others were last given something they may be given more.
+const GIVES: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Clone)]
 pub struct WalConfig {
@@ -114,8 +118,10 @@ pub struct Wal {
     config: WalConfig,
     threads: Arc<dyn Threads>,
     fatal: Fatal,
-    /// Of what is given to others that are behind.
-    pace: Pace,
+    /// Of what can wait.
+    pace: Arc<Pace>,
+    /// When others were given something last.
+    gave: Mutex<Option<Instant>>,
     /// Whether the writer has ended.
     ended: watch::Receiver<bool>,
 }
@@ -140,7 +146,9 @@ impl Wal {
             &recovered,
         ));
         let queue = Arc::new(Queue::new(&recovered, config.file_bytes));
-        let writer = Writer::new(&queue, &files, &config, env, observer, &recovered);
+        let end = distance(WalPos::ZERO, queue.submitted(), config.file_bytes);
+        let pace = Arc::new(Pace::new(end));
+        let writer = Writer::new(&queue, &files, &config, env, observer, &pace, &recovered);
         let writer = writer.map_err(|source| OpenError::Io {
             action: "reading",
             path: dir,
@@ -149,7 +157,6 @@ impl Wal {
         let ended = writer.ended();
         let started = env.threads.start("weir-wal", Box::new(writer));
         started.map_err(OpenError::Thread)?;
-        let end = distance(WalPos::ZERO, queue.submitted(), config.file_bytes);
         Ok(Wal {
             queue,
             files,
@@ -157,7 +164,8 @@ impl Wal {
             config,
             threads: env.threads.clone(),
             fatal: env.fatal.clone(),
-            pace: Pace::new(end),
+            pace,
+            gave: Mutex::default(),
             ended,
         })
     }
@@ -216,9 +224,21 @@ impl Wal {
         distance(pos, self.queue.submitted(), self.config.file_bytes)
     }
 
+    /// How long it is until the turn of so many bytes that can wait.
+    pub fn turn(&self, bytes: u64) -> Duration {
+        self.pace.take(bytes, self.written())
+    }
+
     /// Returns when it is the turn of so many bytes that another node lacks.
     pub async fn turn_to_give(&self, bytes: u64) {
-        tokio::time::sleep(self.pace.take(bytes, self.written())).await;
+        *self.gave.lock() = Some(Instant::now());
+        tokio::time::sleep(self.turn(bytes)).await;
+    }
+
+    /// Whether other nodes are being given what they lack.
+    pub fn gives(&self) -> bool {
+        let gave = *self.gave.lock();
+        gave.is_some_and(|gave| gave.elapsed() < GIVES)
     }
 
     /// About how many bytes were ever written.

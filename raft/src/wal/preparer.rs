@@ -71,13 +71,16 @@ impl Preparer {
         Ok(())
     }
 
-    /// Fills a prepared file with more zeros unless it was put to use; says whether to go on.
+    /// Fills a prepared file with more zeros unless it was put to use, or that is of no use; says whether to go on.
     fn fill(&self, filling: &mut Filling) -> io::Result<bool> {
         let blocks = self.shared.file_bytes as usize / BLOCK * BLOCK;
         // Held, so that the file is not put to use meanwhile.
         let pool = self.shared.pool.lock();
         if pool.rolled >= filling.seq {
             return Ok(false);
+        }
+        if self.shared.syncs_much() {
+            return Ok(true);
         }
         if filling.at < blocks {
             let zeros = BlockBuffer::new(FILL_STEP.min(blocks - filling.at));

@@ -16,6 +16,7 @@ use super::{Done, Record, WalConfig, WalError, die, is_full, is_passing};
 use crate::env::{Clock, Env, Fatal};
 use crate::ids::WalPos;
 use crate::observer::{Damage, WalObserver};
+use crate::pace::Pace;
 use crate::payload::{Piece, Written};
 use crate::planted::{self, Bug};
 use crate::threads::{Turn, Wake, Worker};
@@ -29,6 +30,7 @@ pub struct Writer {
     clock: Arc<dyn Clock>,
     fatal: Fatal,
     observer: Arc<dyn WalObserver>,
+    pace: Arc<Pace>,
     idle: Duration,
     /// Set at the end.
     ended: watch::Sender<bool>,
@@ -141,6 +143,7 @@ impl Writer {
         config: &WalConfig,
         env: &Env,
         observer: Arc<dyn WalObserver>,
+        pace: &Arc<Pace>,
         recovered: &Recovered,
     ) -> io::Result<Writer> {
         let current = files.get(recovered.tail.file);
@@ -154,6 +157,7 @@ impl Writer {
             clock: env.clock.clone(),
             fatal: env.fatal.clone(),
             observer,
+            pace: pace.clone(),
             idle: config.idle,
             ended: watch::Sender::new(false),
             current,
@@ -312,6 +316,8 @@ impl Writer {
         }
         let took = self.clock.now().saturating_sub(before);
         self.observer.fsynced(took, self.unsynced);
+        self.pace.synced(took);
+        self.files.synced(self.unsynced);
         self.unsynced = 0;
         Ok(())
     }
