@@ -1,6 +1,7 @@
 //! Several `weir` processes that form one cluster, each in a directory and on ports of its own.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -15,10 +16,14 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Options under which partitions stay where they are.
 const STILL: &str = "[settings]\n\"auto.partition.rebalance.enable\" = false\n";
+/// The same, and a group's first rebalance starts at once, as with `weir dev`.
+const STILL_DEV: &str = "[settings]\n\"auto.partition.rebalance.enable\" = false\n\
+    \"group.initial.rebalance.delay.ms\" = 0\n";
 
 /// Nodes by their place; the broker.id of a place is one more.
 pub struct Cluster {
     pub nodes: Vec<Weir>,
+    binary: PathBuf,
     seeds: String,
     /// What every node is told beside its addresses.
     options: Vec<String>,
@@ -55,11 +60,25 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// As [`Cluster::start_still`], of this binary, and groups do not wait for more members, as with `weir dev`.
+    pub fn start_still_dev(binary: &Path, count: usize) -> Result<Cluster> {
+        let mut cluster = Cluster::prepare_of(binary, count, &[])?;
+        cluster.set_up(STILL_DEV)?;
+        cluster.spawn_all()?;
+        cluster.await_all()?;
+        Ok(cluster)
+    }
+
     /// Has partitions move only when somebody asks for it, from the nodes' next start on.
     pub fn keep_still(&mut self) -> Result<()> {
+        self.set_up(STILL)
+    }
+
+    /// Tells all nodes of a file with these options.
+    fn set_up(&mut self, options: &str) -> Result<()> {
         let dir = tempfile::tempdir()?;
         let file = dir.path().join("weir.toml");
-        std::fs::write(&file, STILL)?;
+        std::fs::write(&file, options)?;
         let words = ["-c".to_owned(), file.display().to_string()];
         for node in &mut self.nodes {
             node.add_to_command(&words.each_ref().map(String::as_str));
@@ -76,6 +95,10 @@ impl Cluster {
 
     /// The same, with more options for every node.
     pub fn prepare_with(count: usize, options: &[&str]) -> Result<Cluster> {
+        Cluster::prepare_of(&find_binary()?, count, options)
+    }
+
+    fn prepare_of(binary: &Path, count: usize, options: &[&str]) -> Result<Cluster> {
         let mut addresses = Vec::new();
         for _ in 0..count {
             let [port] = ports::free()?;
@@ -83,6 +106,7 @@ impl Cluster {
         }
         let mut cluster = Cluster {
             nodes: Vec::new(),
+            binary: binary.to_path_buf(),
             seeds: addresses.join(","),
             options: options.iter().map(|word| word.to_string()).collect(),
             dir: None,
@@ -112,7 +136,7 @@ impl Cluster {
             &self.seeds,
         ];
         command.extend(self.options.iter().map(String::as_str));
-        self.nodes.push(Weir::prepare(&find_binary()?, &command)?);
+        self.nodes.push(Weir::prepare(&self.binary, &command)?);
         Ok(place)
     }
 

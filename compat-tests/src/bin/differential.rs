@@ -17,8 +17,11 @@ struct Arguments {
     /// The weir binary to start; by default WEIR_BIN or the one in cargo's target directory.
     #[arg(long)]
     weir: Option<PathBuf>,
-    /// A running broker instead.
-    #[arg(long, conflicts_with = "weir")]
+    /// So many nodes that form a cluster, of which one is asked.
+    #[arg(long, default_value_t = 1)]
+    nodes: usize,
+    /// A running broker instead, alone or one of several.
+    #[arg(long, conflicts_with_all = ["weir", "nodes"])]
     weir_address: Option<SocketAddr>,
     /// `none` only asks Kafka; `kafka` compares Kafka with a second Kafka, which proves the cases and the normalisation.
     #[arg(long, value_enum, default_value = "weir")]
@@ -72,8 +75,8 @@ fn main() -> Result<ExitCode> {
         (What::Kafka, ..) => Subject::Kafka,
         (What::None, ..) => Subject::Nobody,
         (What::Weir, _, Some(address)) => Subject::Address(address),
-        (What::Weir, Some(path), None) => Subject::Binary(path),
-        (What::Weir, None, None) => Subject::Binary(weir::find_binary()?),
+        (What::Weir, Some(path), None) => Subject::Binary(path, arguments.nodes),
+        (What::Weir, None, None) => Subject::Binary(weir::find_binary()?, arguments.nodes),
     };
     let options = Options {
         subject,

@@ -60,9 +60,10 @@ const NO_TRANSACTIONS: &str = "transactional ids are refused at once until trans
 const NOT_SERVED: &str = "an API that is not served is not advertised";
 const OWN_SETTINGS: &str =
     "settings of tables, schemas, write caching and balance come after Kafka's";
+const SAFE: &str = "where there are three nodes a topic that says nothing else has three replicas";
 const INTERNAL: &str = "Kafka fails inside; a bad request gets an error that says so";
 
-pub const DELIBERATE: &[Deliberate] = &[
+const DELIBERATE: &[Deliberate] = &[
     deliberate(
         "ApiVersions/*",
         "*/api_keys/*/max_version",
@@ -321,19 +322,37 @@ pub const DELIBERATE: &[Deliberate] = &[
     ),
 ];
 
+/// What differs where Weir is several nodes: Kafka is one.
+const OF_SEVERAL_NODES: &[Deliberate] = &[
+    deliberate(
+        "CreateTopics/default partitions and replicas/*",
+        "*/replication_factor",
+        Side::Both,
+        SAFE,
+    ),
+    deliberate(
+        "DescribeConfigs/all of the broker/*",
+        "*/configs/default.replication.factor/*",
+        Side::Any,
+        SAFE,
+    ),
+];
+
+/// The differences that are meant from one node, or from one of several.
+pub fn of(is_one_of_several: bool) -> Vec<&'static Deliberate> {
+    let more = match is_one_of_several {
+        true => OF_SEVERAL_NODES,
+        false => &[],
+    };
+    DELIBERATE.iter().chain(more).collect()
+}
+
 impl Deliberate {
     pub fn covers(&self, case: &str, difference: &Difference) -> bool {
         (self.side == Side::Any || self.side == Side::of(difference))
             && matches(self.case, case)
             && matches(self.path, &difference.path)
     }
-}
-
-/// Where the list explains a difference, the entry's place in it.
-pub fn explains(case: &str, difference: &Difference) -> Option<usize> {
-    DELIBERATE
-        .iter()
-        .position(|entry| entry.covers(case, difference))
 }
 
 /// Whether `pattern`, in which `*` stands for any characters, describes the whole text.

@@ -2,6 +2,8 @@
 //!
 //! An id is numbered in the order in which a case meets it, so that two answers that must carry one id still show
 //! whether they do. A time is `<now>` if it lies within three days of the run; cases use times far from it.
+//!
+//! What one of several nodes says is shown as if it were alone, as far as [`alone`] goes.
 
 use std::collections::HashMap;
 
@@ -10,7 +12,7 @@ use kafka_protocol::messages::ApiKey;
 use serde_json::{Map, Value, json};
 
 use super::target::Target;
-use super::{batches, tree};
+use super::{alone, batches, tree};
 use crate::clock;
 
 const THREE_DAYS_MS: i64 = 3 * 24 * 3600 * 1000;
@@ -48,7 +50,9 @@ const BROKER_IDS: [&str; 7] = [
     "isr_nodes",
     "offline_replicas",
 ];
-const LEADER_EPOCHS: [&str; 3] = [
+const LEADER_EPOCHS: [&str; 4] = [
+    // Of a diverging epoch.
+    "epoch",
     "leader_epoch",
     "partition_leader_epoch",
     "committed_leader_epoch",
@@ -100,7 +104,7 @@ impl<'a> Normal<'a> {
         match value {
             Value::Object(fields) => self.object(fields),
             Value::Array(entries) => {
-                let entries: Vec<Value> = entries
+                let entries: Vec<Value> = alone::list(self.target, field, entries)
                     .into_iter()
                     .map(|entry| self.walk(field, entry))
                     .collect();
@@ -203,6 +207,8 @@ impl<'a> Normal<'a> {
             "finalized_features_epoch" if number >= 0 => json!("<epoch>"),
             "producer_id" if number >= 0 => self.numbered("producer", number),
             "session_id" if number > 0 => self.numbered("session", number),
+            // Which node it is, the nodes decide.
+            "controller_id" if self.target.advertised_by(number).is_some() => json!("<broker>"),
             _ if BROKER_IDS.contains(&field) && number == i64::from(self.target.broker_id) => {
                 json!("<broker>")
             }
@@ -313,6 +319,7 @@ fn id_at(text: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::differential::target::Other;
 
     fn target() -> Target {
         Target {
@@ -320,6 +327,7 @@ mod tests {
             address: ([127, 0, 0, 1], 9092).into(),
             advertised: ("127.0.0.1".into(), 9092),
             broker_id: 7,
+            others: Vec::new(),
             cluster_id: "cluster".into(),
             mark: "0".into(),
         }
@@ -344,11 +352,37 @@ mod tests {
         let mut normal = Normal::new(&target, "case");
         normal.learn_topic("x", "case-t", [4]);
         let answer = json!({"node_id": 7, "leader_id": -1, "port": 9092, "host": "127.0.0.1", "leader_epoch": 4,
-            "time": clock::now_ms(), "error_code": 3, "error_message": "no", "name": "case-t"});
+            "diverging_epoch": {"epoch": 4}, "time": clock::now_ms(), "error_code": 3,
+            "error_message": "no", "name": "case-t"});
         let expected = json!({"node_id": "<broker>", "leader_id": -1, "port": "<port>", "host": "<host>",
-            "leader_epoch": "<epoch>", "time": "<now>", "error_code": "UnknownTopicOrPartition (3)",
+            "leader_epoch": "<epoch>", "diverging_epoch": {"epoch": "<epoch>"}, "time": "<now>",
+            "error_code": "UnknownTopicOrPartition (3)",
             "error_message": "<text>", "name": "~-t"});
         assert_eq!(normal.answer(answer), expected);
+    }
+
+    #[test]
+    fn any_node_may_be_the_controller_and_one_leads() {
+        let other = Other {
+            broker_id: 8,
+            advertised: ("127.0.0.1".into(), 9093),
+        };
+        let target = Target {
+            others: vec![other],
+            ..target()
+        };
+        let mut normal = Normal::new(&target, "case");
+        for (answer, expected) in [
+            (
+                json!({"controller_id": 8}),
+                json!({"controller_id": "<broker>"}),
+            ),
+            (json!({"controller_id": 9}), json!({"controller_id": 9})),
+            (json!({"leader_id": 8}), json!({"leader_id": 8})),
+            (json!({"leader_id": 7}), json!({"leader_id": "<broker>"})),
+        ] {
+            assert_eq!(normal.answer(answer), expected);
+        }
     }
 
     #[test]

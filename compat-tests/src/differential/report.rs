@@ -8,7 +8,8 @@ use std::io::Write;
 use serde_json::Value;
 
 use super::diff::Difference;
-use super::differences::{DELIBERATE, shown};
+use super::differences::{self, Deliberate, shown};
+use super::record::Answers;
 
 const REQUEST_CHARS: usize = 1500;
 
@@ -24,7 +25,10 @@ pub struct Report {
     /// Whether every case was played, so that an entry of the list without a match is stale.
     full: bool,
     pub cases: usize,
-    matched: Vec<usize>,
+    /// Kafka's.
+    pub answers: Answers,
+    /// The differences that are meant, and how many were found of each.
+    meant: Vec<(&'static Deliberate, usize)>,
     pub unexplained: Vec<Unexplained>,
     /// Differed, and did not when the case was played again, alone.
     pub unstable: Vec<Unexplained>,
@@ -32,11 +36,13 @@ pub struct Report {
 }
 
 impl Report {
-    pub fn new(full: bool) -> Report {
+    pub fn new(full: bool, of_several_nodes: bool) -> Report {
+        let meant = differences::of(of_several_nodes).into_iter();
         Report {
             full,
             cases: 0,
-            matched: vec![0; DELIBERATE.len()],
+            answers: Answers::new(),
+            meant: meant.map(|entry| (entry, 0)).collect(),
             unexplained: Vec::new(),
             unstable: Vec::new(),
             counted: (0, 0),
@@ -47,8 +53,11 @@ impl Report {
         self.cases += 1;
     }
 
-    pub fn deliberate(&mut self, entry: usize) {
-        self.matched[entry] += 1;
+    /// Whether a difference is meant; it is counted.
+    pub fn explains(&mut self, case: &str, difference: &Difference) -> bool {
+        let mut meant = self.meant.iter_mut();
+        let found = meant.find(|(entry, _)| entry.covers(case, difference));
+        found.map(|(_, count)| *count += 1).is_some()
     }
 
     pub fn unexplained(&mut self, case: Unexplained) {
@@ -60,15 +69,12 @@ impl Report {
     }
 
     pub fn deliberate_count(&self) -> usize {
-        self.matched.iter().sum()
+        self.meant.iter().map(|(_, count)| count).sum()
     }
 
     /// Entries of the list that a full run did not need.
     pub fn stale(&self) -> impl Iterator<Item = &'static str> {
-        let unmatched = DELIBERATE
-            .iter()
-            .zip(&self.matched)
-            .filter(|(_, count)| **count == 0);
+        let unmatched = self.meant.iter().filter(|(_, count)| *count == 0);
         unmatched
             .filter(|_| self.full)
             .map(|(entry, _)| entry.reason)
@@ -111,7 +117,7 @@ impl Report {
         }
         if against_weir {
             say("\ndeliberate differences:");
-            for (entry, count) in DELIBERATE.iter().zip(&self.matched) {
+            for (entry, count) in &self.meant {
                 say(format_args!(
                     "  {count:>5} × {} at {}: {}",
                     entry.case, entry.path, entry.reason

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -16,9 +17,10 @@ use super::record::{self, Answers};
 use super::report::{self, Report, Unexplained};
 use super::target::Target;
 use super::trial::Step;
-use crate::clock;
+use crate::cluster::{self, Cluster};
 use crate::kafka::{JUDGE, Kafka};
 use crate::weir::Weir;
+use crate::{calls, clock};
 
 /// Who is compared with the judge.
 #[derive(Debug, Clone)]
@@ -27,19 +29,22 @@ pub enum Subject {
     Nobody,
     /// A second Kafka: any difference is a fault of the cases or of the normalisation.
     Kafka,
-    /// A `weir` binary, started in a directory of its own.
-    Binary(PathBuf),
-    /// A broker that runs already.
+    /// So many nodes of a `weir` binary, each in a directory of its own. One of several is asked that does not lead the
+    /// metadata: it has to learn what is decided elsewhere.
+    Binary(PathBuf, usize),
+    /// A broker that runs already, alone or one of several.
     Address(SocketAddr),
 }
 
 /// Whose answers are right.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Judge {
     /// A Kafka that is started for the run.
     Live,
     /// A Kafka that runs already.
     Address(SocketAddr),
+    /// A Kafka that an earlier run asked.
+    Asked(Answers),
     Recorded,
 }
 
@@ -75,6 +80,11 @@ impl Default for Options {
 enum Held {
     Kafka(Kafka),
     Weir(Box<Weir>),
+    /// Nodes, and the one that is asked.
+    Cluster {
+        nodes: Cluster,
+        asked: usize,
+    },
     Elsewhere(SocketAddr),
 }
 
@@ -83,6 +93,7 @@ impl Held {
         match self {
             Held::Kafka(kafka) => kafka.address,
             Held::Weir(weir) => weir.kafka,
+            Held::Cluster { nodes, asked } => nodes.nodes[*asked].kafka,
             Held::Elsewhere(address) => *address,
         }
     }
@@ -95,7 +106,8 @@ const REPEATS: usize = 2;
 struct Sides {
     judge: Option<Target>,
     subject: Option<Target>,
-    recorded: Answers,
+    /// Of a judge that is not there.
+    known: Answers,
     jobs: usize,
 }
 
@@ -105,16 +117,20 @@ pub fn run(options: &Options) -> Result<Report> {
         .into_iter()
         .filter(|case| differences::matches(&options.only, &case.full_name()))
         .collect();
-    let judge = match options.judge {
-        Judge::Live => Some(Held::Kafka(Kafka::start(&JUDGE)?)),
-        Judge::Address(address) => Some(Held::Elsewhere(address)),
-        Judge::Recorded => None,
+    let (judge, known) = match &options.judge {
+        Judge::Live => (Some(Held::Kafka(Kafka::start(&JUDGE)?)), Answers::new()),
+        Judge::Address(address) => (Some(Held::Elsewhere(*address)), Answers::new()),
+        Judge::Asked(answers) => (None, answers.clone()),
+        Judge::Recorded => (None, record::load()?),
     };
     let subject = start(&options.subject)?;
-    let sides = Sides::meet(judge.as_ref(), subject.as_ref(), options.jobs)?;
+    let sides = Sides::meet(judge.as_ref(), subject.as_ref(), known, options.jobs)?;
 
-    let mut report = Report::new(options.only == "*");
-    let mut answers = Answers::new();
+    let of_several_nodes = sides
+        .subject
+        .as_ref()
+        .is_some_and(Target::is_one_of_several);
+    let mut report = Report::new(options.only == "*", of_several_nodes);
     let mut differing = Vec::new();
     for batch in cases.chunk_by(|left, right| left.api == right.api) {
         let started = clock::now_ms();
@@ -130,7 +146,7 @@ pub fn run(options: &Options) -> Result<Report> {
                 .and_then(|asked| compare(&mut report, &name, &right, &asked.steps));
             differing.extend(found.map(|found| (case, found)));
             report.case();
-            answers.insert(name, right);
+            report.answers.insert(name, right);
         }
         let slowest = play::slowest(batch, [&asked, &judged]);
         report.finish_api(
@@ -145,26 +161,26 @@ pub fn run(options: &Options) -> Result<Report> {
         sides.repeat(&mut report, case, found)?;
     }
     if options.record {
-        record::save(&cases, &answers)?;
+        record::save(&cases, &report.answers)?;
     }
     Ok(report)
 }
 
 impl Sides {
-    fn meet(judge: Option<&Held>, subject: Option<&Held>, jobs: usize) -> Result<Sides> {
+    fn meet(
+        judge: Option<&Held>,
+        subject: Option<&Held>,
+        known: Answers,
+        jobs: usize,
+    ) -> Result<Sides> {
         let meet = |name, held: Option<&Held>| {
             held.map(|held| Target::meet(name, held.address()))
                 .transpose()
         };
-        let (judge, subject) = (meet("Kafka", judge)?, meet("Weir", subject)?);
-        let recorded = match judge {
-            Some(_) => Answers::new(),
-            None => record::load()?,
-        };
         Ok(Sides {
-            judge,
-            subject,
-            recorded,
+            judge: meet("Kafka", judge)?,
+            subject: meet("Weir", subject)?,
+            known,
             jobs,
         })
     }
@@ -186,10 +202,10 @@ impl Sides {
         match judged {
             Some(judged) => Ok(value_of(&judged.steps)),
             None => self
-                .recorded
+                .known
                 .get(case)
                 .cloned()
-                .with_context(|| format!("{case} is not in the record")),
+                .with_context(|| format!("nobody knows what Kafka says to {case}")),
         }
     }
 
@@ -210,6 +226,7 @@ impl Sides {
             let (judged, asked) = (one(&self.judge), one(&self.subject));
             let name = case.full_name();
             let right = self.right(&name, judged.as_ref())?;
+            report.answers.insert(name.clone(), right.clone());
             let steps = asked.unwrap_or_default().steps;
             match compare(report, &name, &right, &steps) {
                 Some(found) => last = found,
@@ -228,27 +245,39 @@ fn start(subject: &Subject) -> Result<Option<Held>> {
     Ok(match subject {
         Subject::Nobody => None,
         Subject::Kafka => Some(Held::Kafka(Kafka::start(&JUDGE)?)),
-        Subject::Binary(path) => Some(Held::Weir(Box::new(Weir::start_with(path, &["dev"])?))),
+        Subject::Binary(path, 1) => Some(Held::Weir(Box::new(Weir::start_with(path, &["dev"])?))),
+        Subject::Binary(path, nodes) => Some(several(path, *nodes)?),
         Subject::Address(address) => Some(Held::Elsewhere(*address)),
     })
+}
+
+/// Several nodes, once one that does not lead the metadata knows the others.
+fn several(binary: &Path, count: usize) -> Result<Held> {
+    let nodes = Cluster::start_still_dev(binary, count)?;
+    let asked = clock::wait_for(cluster::PATIENCE, Duration::from_millis(50), || {
+        let leader = calls::controller(nodes.nodes[0].kafka).ok()??;
+        let asked = (0..count).find(|place| *place != Cluster::place_of(leader))?;
+        let known = calls::brokers(nodes.nodes[asked].kafka).ok()?;
+        (known.len() == count).then_some(asked)
+    });
+    let asked = asked.context("no node knows all, and who leads the metadata")?;
+    Ok(Held::Cluster { nodes, asked })
 }
 
 /// Counts the differences that the list explains; the others are returned.
 fn compare(report: &mut Report, name: &str, right: &Value, steps: &[Step]) -> Option<Unexplained> {
     let mut by_step: BTreeMap<usize, Vec<Difference>> = BTreeMap::new();
     for difference in diff::differences(right, &value_of(steps)) {
-        match differences::explains(name, &difference) {
-            Some(entry) => report.deliberate(entry),
-            None => {
-                let step = difference
-                    .path
-                    .split('/')
-                    .next()
-                    .and_then(|at| at.parse().ok())
-                    .unwrap_or(0);
-                by_step.entry(step).or_default().push(difference);
-            }
+        if report.explains(name, &difference) {
+            continue;
         }
+        let step = difference
+            .path
+            .split('/')
+            .next()
+            .and_then(|at| at.parse().ok())
+            .unwrap_or(0);
+        by_step.entry(step).or_default().push(difference);
     }
     let request = |at: &usize| {
         steps

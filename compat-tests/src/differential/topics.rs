@@ -1,19 +1,25 @@
 //! Topics that a case makes for itself.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::create_topics_request::{
+    CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
+};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
-use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
+use kafka_protocol::messages::metadata_response::{
+    MetadataResponsePartition, MetadataResponseTopic,
+};
 use kafka_protocol::messages::{
-    CreateTopicsRequest, DeleteTopicsRequest, ListOffsetsRequest, MetadataRequest,
+    BrokerId, CreateTopicsRequest, DeleteTopicsRequest, ListOffsetsRequest, MetadataRequest,
 };
 use uuid::Uuid;
 
 use super::build::{self, CONSUMER, text};
 use super::trial::Trial;
+use crate::calls::reassignment;
 use crate::clock;
 
 const LEADER_LIMIT: Duration = Duration::from_secs(60);
@@ -40,29 +46,41 @@ impl Trial<'_> {
         partitions: i32,
         configs: &[(&str, &str)],
     ) -> Result<Topic> {
-        let (name, id) = self.create_topic(label, partitions, 1, configs)?;
+        let name = self.name(label);
+        let id = self.create_topic(&name, partitions, configs)?;
         self.await_led(&name, partitions, Some(id))
     }
 
-    /// Makes a topic of the case's own; answers its name and id.
-    pub fn create_topic(
+    /// Makes a topic with a replica on each node, which the one that is asked is the first to lead; answers its id.
+    fn create_topic(
         &mut self,
-        label: &str,
+        name: &str,
         partitions: i32,
-        replicas: i16,
         configs: &[(&str, &str)],
-    ) -> Result<(String, Uuid)> {
-        let name = self.name(label);
+    ) -> Result<Uuid> {
         let config = |(key, value): &(&str, &str)| {
             CreatableTopicConfig::default()
                 .with_name(text(key))
                 .with_value(Some(text(value)))
         };
+        let nodes: Vec<BrokerId> = self.nodes().into_iter().map(BrokerId).collect();
+        let assignment = |partition| {
+            CreatableReplicaAssignment::default()
+                .with_partition_index(partition)
+                .with_broker_ids(nodes.clone())
+        };
         let topic = CreatableTopic::default()
-            .with_name(build::topic(&name))
-            .with_num_partitions(partitions)
-            .with_replication_factor(replicas)
+            .with_name(build::topic(name))
             .with_configs(configs.iter().map(config).collect());
+        let topic = match self.is_one_of_several() {
+            true => topic
+                .with_num_partitions(-1)
+                .with_replication_factor(-1)
+                .with_assignments((0..partitions).map(assignment).collect()),
+            false => topic
+                .with_num_partitions(partitions)
+                .with_replication_factor(1),
+        };
         let request = CreateTopicsRequest::default()
             .with_topics(vec![topic])
             .with_timeout_ms(60_000);
@@ -75,10 +93,11 @@ impl Trial<'_> {
                 result.error_message
             );
         }
-        Ok((name, result.topic_id))
+        Ok(result.topic_id)
     }
 
-    /// Waits until every partition of a topic is led, and learns its id and epochs.
+    /// Waits until every partition of a topic is led, and learns its id and epochs. Of several nodes the one that is
+    /// asked leads them then: others give them up.
     pub fn led_topic(&mut self, name: &str, partitions: i32) -> Result<Topic> {
         self.await_led(name, partitions, None)
     }
@@ -110,7 +129,7 @@ impl Trial<'_> {
         })
     }
 
-    /// The topic once the metadata names a leader of each partition.
+    /// The topic once the metadata names a leader of each partition: of several nodes the one that is asked.
     fn with_leaders(
         &mut self,
         name: &str,
@@ -124,16 +143,39 @@ impl Trial<'_> {
         let Some(topic) = self.quietly(12, &request)?.topics.into_iter().next() else {
             return Ok(None);
         };
-        let led = topic
-            .partitions
-            .iter()
-            .filter(|partition| partition.leader_id.0 >= 0)
-            .count();
+        if self.is_one_of_several() && self.move_here(name, &topic.partitions)? {
+            return Ok(None);
+        }
+        let is_led = |partition: &&MetadataResponsePartition| match self.is_one_of_several() {
+            true => {
+                partition.leader_id.0 == self.broker_id()
+                    && partition.isr_nodes.len() == self.nodes().len()
+            }
+            false => partition.leader_id.0 >= 0,
+        };
+        let led = topic.partitions.iter().filter(is_led).count();
         let is_new = id.is_none_or(|id| id == topic.topic_id);
         Ok(
             (topic.error_code == 0 && is_new && led == usize::try_from(partitions)?)
                 .then_some(topic),
         )
+    }
+
+    /// Moves partitions that do not lie on all nodes, the one that is asked first; whether there still are such.
+    fn move_here(&mut self, name: &str, partitions: &[MetadataResponsePartition]) -> Result<bool> {
+        let nodes = self.nodes();
+        let lies = |partition: &MetadataResponsePartition| {
+            let replicas = partition.replica_nodes.iter().map(|node| node.0);
+            replicas.eq(nodes.iter().copied())
+        };
+        let elsewhere = partitions.iter().filter(|partition| !lies(partition));
+        let moves: BTreeMap<i32, Option<Vec<i32>>> = elsewhere
+            .map(|partition| (partition.partition_index, Some(nodes.clone())))
+            .collect();
+        if !moves.is_empty() {
+            self.quietly(1, &reassignment(name, &moves))?;
+        }
+        Ok(!moves.is_empty())
     }
 
     /// Deletes a topic and waits until nobody serves it; it must succeed.

@@ -85,6 +85,15 @@ impl<'a> Trial<'a> {
         self.target.broker_id
     }
 
+    /// The ids of all nodes, first of the one that is asked.
+    pub fn nodes(&self) -> Vec<i32> {
+        self.target.nodes()
+    }
+
+    pub fn is_one_of_several(&self) -> bool {
+        self.target.is_one_of_several()
+    }
+
     pub fn now_ms(&self) -> i64 {
         clock::now_ms()
     }

@@ -11,7 +11,6 @@ use compat_tests::clock;
 use compat_tests::differential::cases;
 use compat_tests::differential::target::Target;
 use compat_tests::differential::trial::Trial;
-use compat_tests::weir::Weir;
 
 use crate::scene::Scene;
 use crate::wire::{connect, framed};
@@ -30,7 +29,7 @@ type Frames = BTreeMap<(i16, i16), Vec<Vec<u8>>>;
 pub fn attacks(scene: &mut Scene) {
     let mut frames = Frames::new();
     scene.attack("good requests of every API", 64, |scene| {
-        frames = good_frames(scene)?;
+        frames = good_frames(scene.target())?;
         Ok(())
     });
     scene.attack("changed requests of every API", 300, |scene| {
@@ -57,16 +56,8 @@ pub fn attacks(scene: &mut Scene) {
     });
 }
 
-/// What the first cases of each API and version ask. They are for one node, which leads all.
-fn good_frames(scene: &Scene) -> Result<Frames> {
-    if !scene.is_cluster() {
-        return played(scene.target());
-    }
-    let alone = Weir::start()?;
-    played(&Target::meet("Weir", alone.kafka)?)
-}
-
-fn played(target: &Target) -> Result<Frames> {
+/// What the first cases of each API and version ask.
+fn good_frames(target: &Target) -> Result<Frames> {
     let mut taken: BTreeMap<(&str, i16), usize> = BTreeMap::new();
     let mut cases = cases::all();
     cases.retain(|case| {

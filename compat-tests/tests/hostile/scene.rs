@@ -3,13 +3,13 @@
 use std::io::Write;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
+use compat_tests::clock;
 use compat_tests::cluster::Cluster;
 use compat_tests::differential::target::Target;
 use compat_tests::differential::topics::Topic;
 use compat_tests::differential::trial::Trial;
-use compat_tests::weir::Weir;
-use compat_tests::{calls, clock};
+use compat_tests::weir::{Weir, find_binary};
 
 use crate::neighbour::Neighbour;
 use crate::{http, memory};
@@ -22,10 +22,6 @@ const ROUNDS: u64 = 3;
 const LEFT_MIB: i64 = 64;
 /// The allocator gives memory back after ten seconds, when its thread has something to do.
 const CALM_LIMIT: Duration = Duration::from_secs(30);
-
-/// Topics that are made until one is led by the node that is attacked.
-const TOPICS: usize = 30;
-const LED_LIMIT: Duration = Duration::from_secs(30);
 
 pub struct Scene {
     /// One, or several that form a cluster; the first is attacked.
@@ -40,14 +36,11 @@ impl Scene {
     pub fn open(nodes: usize) -> Result<Scene> {
         let nodes = match nodes {
             1 => vec![Weir::start()?],
-            several => Cluster::start(several)?.nodes,
+            several => Cluster::start_still_dev(&find_binary()?, several)?.nodes,
         };
         let kafka = nodes[0].kafka;
-        let target = match nodes.len() {
-            1 => Target::meet("Weir", kafka)?,
-            _ => Target::one_of_several("Weir", kafka),
-        };
-        let topic = led_topic(&target, nodes.len(), "neighbour", &[])?;
+        let target = Target::meet("Weir", kafka)?;
+        let topic = led_topic(&target, "neighbour", &[])?;
         let neighbour = Neighbour::start(kafka, topic)?;
         clock::pause(Duration::from_millis(300));
         let mut scene = Scene {
@@ -66,13 +59,9 @@ impl Scene {
         &self.nodes[0]
     }
 
-    pub fn is_cluster(&self) -> bool {
-        self.nodes.len() > 1
-    }
-
     /// A topic of one partition for attacks, which the node that is attacked leads and all nodes hold.
     pub fn topic(&self, name: &str, configs: &[(&str, &str)]) -> Result<Topic> {
-        led_topic(&self.target, self.nodes.len(), name, configs)
+        led_topic(&self.target, name, configs)
     }
 
     pub fn target(&self) -> &Target {
@@ -175,26 +164,9 @@ impl Scene {
     }
 }
 
-/// Makes topics of one partition, with a replica on each of so many nodes, until the target leads one.
-fn led_topic(target: &Target, nodes: usize, name: &str, configs: &[(&str, &str)]) -> Result<Topic> {
-    for attempt in 0..TOPICS {
-        let slug = match attempt {
-            0 => name.to_owned(),
-            again => format!("{name}-{again}"),
-        };
-        let mut trial = Trial::new(target, slug);
-        let (name, _) = trial.create_topic("t", 1, i16::try_from(nodes)?, configs)?;
-        let leader = clock::wait_for(LED_LIMIT, Duration::from_millis(20), || {
-            let found = calls::describe(target.address, &name).ok()?;
-            let leader = found.first()?.leader;
-            (leader >= 0).then_some(leader)
-        });
-        let leader = leader.with_context(|| format!("topic {name} has no leader"))?;
-        if nodes == 1 || Cluster::place_of(leader) == 0 {
-            return trial.led_topic(&name, 1);
-        }
-    }
-    bail!("none of {TOPICS} topics is led by the node that is attacked")
+/// Makes a topic of one partition with a replica on each node, which the target leads.
+fn led_topic(target: &Target, name: &str, configs: &[(&str, &str)]) -> Result<Topic> {
+    Trial::new(target, name.to_owned()).topic_with("t", 1, configs)
 }
 
 /// To the process's own output, which a test does not swallow.

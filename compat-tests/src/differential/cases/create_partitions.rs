@@ -15,8 +15,8 @@ use crate::differential::build;
 use crate::differential::trial::Trial;
 
 const ALL: RangeInclusive<i16> = 0..=3;
-/// Stands for the broker's own id in an assignment.
-const OWN: i32 = i32::MIN;
+/// Stands in an assignment for the nodes on which topics lie.
+const HERE: i32 = i32::MIN;
 
 pub fn cases(c: &mut Cases) {
     c.each("from one to three", ALL, |t, v| {
@@ -68,21 +68,24 @@ pub fn cases(c: &mut Cases) {
     });
     c.each("no topics", ALL, |t, v| ask(t, v, vec![], false));
     for (label, assigned) in [
-        ("the new partitions", vec![vec![OWN], vec![OWN]]),
-        ("too few", vec![vec![OWN]]),
-        ("too many", vec![vec![OWN], vec![OWN], vec![OWN]]),
+        ("the new partitions", vec![vec![HERE], vec![HERE]]),
+        ("too few", vec![vec![HERE]]),
+        ("too many", vec![vec![HERE], vec![HERE], vec![HERE]]),
         ("none", vec![]),
-        ("an unknown broker", vec![vec![99], vec![OWN]]),
-        ("a broker twice", vec![vec![OWN, OWN], vec![OWN, OWN]]),
+        ("an unknown broker", vec![vec![99], vec![HERE]]),
+        ("a broker twice", vec![vec![HERE, HERE], vec![HERE, HERE]]),
         ("no broker", vec![vec![], vec![]]),
     ] {
         c.each(format!("assignment of {label}"), ALL, move |t, v| {
             let topic = t.topic("t", 1)?;
-            let own = t.broker_id();
-            let broker = |id: &i32| BrokerId(if *id == OWN { own } else { *id });
-            let assignment = |brokers: &Vec<i32>| {
-                CreatePartitionsAssignment::default()
-                    .with_broker_ids(brokers.iter().map(broker).collect())
+            let nodes = t.nodes();
+            let brokers = |id: &i32| match *id {
+                HERE => nodes.clone(),
+                id => vec![id],
+            };
+            let assignment = |assigned: &Vec<i32>| {
+                let ids = assigned.iter().flat_map(brokers);
+                CreatePartitionsAssignment::default().with_broker_ids(ids.map(BrokerId).collect())
             };
             let assignments = Some(assigned.iter().map(assignment).collect());
             ask(

@@ -474,7 +474,8 @@ fn topic_rules(c: &mut Cases) {
             format!("fewer replicas than min.insync.replicas, acks {acks}"),
             ALL,
             move |t, v| {
-                let topic = t.topic_with("t", 1, &[("min.insync.replicas", "2")])?;
+                let more = (t.nodes().len() + 1).to_string();
+                let topic = t.topic_with("t", 1, &[("min.insync.replicas", &more)])?;
                 t.ask(v, produce_one(v, &topic, one().bytes()).with_acks(acks))?;
                 show_log(t, &topic)
             },

@@ -1,7 +1,8 @@
-//! ElectLeaders and DescribeQuorum, as far as a cluster of one node shows them.
+//! ElectLeaders and DescribeQuorum, as far as a cluster shows them in which nothing moves.
 
 use anyhow::Result;
 use kafka_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
+use kafka_protocol::messages::describe_quorum_response::ReplicaState;
 use kafka_protocol::messages::elect_leaders_request::TopicPartitions;
 use kafka_protocol::messages::{DescribeQuorumRequest, ElectLeadersRequest};
 use serde_json::json;
@@ -71,16 +72,18 @@ pub fn cases(c: &mut Cases) {
         let partition = &answer.topics[0].partitions[0];
         let replicas = partition.current_voters.iter();
         let replicas = replicas.chain(&partition.observers);
-        // Offsets and times are each cluster's own.
+        let (voters, nodes) = (partition.current_voters.len(), t.nodes().len());
+        let has_all = |one: &&ReplicaState| one.log_end_offset >= partition.high_watermark;
+        // Offsets and times are each cluster's own, and so is who leads of its nodes.
         let said = json!({
             "code": answer.error_code,
             "partition_code": partition.error_code,
-            "leads": partition.leader_id.0 == t.broker_id(),
-            "voters": partition.current_voters.len(),
+            "leads": t.nodes().contains(&partition.leader_id.0),
+            "voters": voters == nodes,
             "observers": partition.observers.len(),
-            "nodes": answer.nodes.len(),
+            "nodes": if v < 2 { answer.nodes.is_empty() } else { answer.nodes.len() == nodes },
             "committed": partition.high_watermark > 0,
-            "whole": replicas.clone().all(|one| one.log_end_offset >= partition.high_watermark),
+            "whole": replicas.clone().filter(has_all).count() > voters / 2,
             "directories": replicas.clone().all(|one| one.replica_directory_id.is_nil() == (v < 2)),
             "times": replicas.clone().all(|one| (one.last_fetch_timestamp > 0) == (v >= 1)),
         });

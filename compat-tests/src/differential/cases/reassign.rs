@@ -1,4 +1,5 @@
-//! AlterPartitionReassignments, ListPartitionReassignments and UnregisterBroker, as far as a cluster of one node shows them.
+//! AlterPartitionReassignments, ListPartitionReassignments and UnregisterBroker, as far as a cluster shows them in
+//! which nothing moves.
 
 use anyhow::Result;
 use kafka_protocol::messages::list_partition_reassignments_request::ListPartitionReassignmentsTopics;
@@ -18,8 +19,8 @@ const NOBODY: i32 = 4711;
 
 pub fn cases(c: &mut Cases) {
     c.each("to where it is", 0..=1, |t, v| {
-        let (topic, here) = (t.topic("t", 2)?, t.broker_id());
-        alter(t, v, &topic.name, &[(0, Some(&[here])), (1, Some(&[here]))])
+        let (topic, here) = (t.topic("t", 2)?, t.nodes());
+        alter(t, v, &topic.name, &[(0, Some(&here)), (1, Some(&here))])
     });
     c.each("to another broker", 0..=1, |t, v| {
         let topic = t.topic("t", 1)?;
