@@ -245,7 +245,11 @@ impl Files {
             };
             let file = entry.remove();
             drop(open);
-            self.shared.retire(&file)?;
+            if let Err(error) = self.shared.retire(&file) {
+                // It is tried again before any later one: a start takes a hole for a loss.
+                self.shared.open.write().insert(file.seq, file);
+                return Err(error);
+            }
         }
     }
 }
@@ -303,15 +307,23 @@ impl Shared {
             file.file.size()? >= u64::from(self.file_bytes) && file.capacity == self.file_bytes;
         if full_size && self.pool.lock().spares.len() < MAX_SPARES {
             let spare = self.dir.join(format!("spare-{}.tmp", file.seq));
-            self.disk.rename(&path, &spare)?;
+            // It may have its new name since an earlier try.
+            absent_is_done(self.disk.rename(&path, &spare))?;
             // Durable before anyone can take it: a power loss must not bring the old name back over the
             // header of the next use.
             self.disk.sync_dir(&self.dir)?;
             self.pool.lock().spares.push(spare);
             return Ok(());
         }
-        self.disk.remove(&path)?;
+        absent_is_done(self.disk.remove(&path))?;
         self.disk.sync_dir(&self.dir)
+    }
+}
+
+fn absent_is_done(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
     }
 }
 
