@@ -14,6 +14,8 @@ pub enum Bug {
     FilesBeforeTrim,
     /// Batches are acknowledged once they are written here.
     AckBeforeCommit,
+    /// A node whose disk was lost, or that was removed, is taken for one that has not registered yet, and keeps its vote.
+    FormerVotes,
 }
 
 impl Bug {
@@ -23,6 +25,7 @@ impl Bug {
         Bug::ManifestBeforeMove,
         Bug::FilesBeforeTrim,
         Bug::AckBeforeCommit,
+        Bug::FormerVotes,
     ];
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use weir_raft::{Env, Node, NodeId, Seat, Service};
+use weir_raft::{Env, Node, NodeId, Seat, Service, Shard};
 
 use crate::judge::Judge;
 use crate::life::Life;
@@ -49,6 +49,18 @@ impl Site {
     pub fn attach(&self, node: &Node, service: Option<Arc<dyn Service>>) {
         if !self.life.is_over() {
             self.network.attach(&self.life, node, service);
+        }
+    }
+
+    /// Tells the judge whenever a replica here leads.
+    pub async fn tell_who_leads(self, shard: Shard) {
+        let mut leadership = shard.leadership();
+        loop {
+            let now = *leadership.borrow_and_update();
+            self.judge.led(&self.life, &shard, &now);
+            if leadership.changed().await.is_err() {
+                return;
+            }
         }
     }
 

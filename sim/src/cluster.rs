@@ -46,6 +46,8 @@ pub fn seat_of(node: NodeId) -> Seat {
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
     pub seats: u32,
+    /// The nodes on the first so many seats found the cluster; the others join it.
+    pub founders: u32,
 }
 
 /// A simulated cluster. Clones share it.
@@ -97,11 +99,12 @@ impl<A: App> Cluster<A> {
     pub fn new(app: A, settings: Settings, trace: Arc<Trace>, rng: &Rng) -> Cluster<A> {
         let judge = Arc::new(Judge::new(trace.clone()));
         let network = SimNetwork::new(trace.clone(), judge.clone(), rng.fork());
-        let founders: Vec<NodeId> = (1..=settings.seats)
+        let nodes: Vec<NodeId> = (1..=settings.seats)
             .map(|seat| NodeId(INCARNATION + u64::from(seat)))
             .collect();
+        let (founders, _) = nodes.split_at(settings.founders as usize);
         let mut places = BTreeMap::new();
-        for node in &founders {
+        for node in &nodes {
             let life = Life::new(*node);
             let place = Place {
                 node: *node,
@@ -110,7 +113,10 @@ impl<A: App> Cluster<A> {
                 process: Process::None,
                 failed: 0,
                 damaged: false,
-                founders: founders.clone(),
+                founders: match founders.contains(node) {
+                    true => founders.to_vec(),
+                    false => Vec::new(),
+                },
             };
             places.insert(seat_of(*node), place);
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use weir_raft::inspect::{Answered, Asked, answered, asked};
 use weir_raft::{
@@ -22,6 +22,9 @@ use crate::judge::Judge;
 use crate::life::Life;
 use crate::random::Rng;
 use crate::trace::Trace;
+use links::Links;
+
+mod links;
 
 /// A connection on which nothing comes back is given up after so long.
 const SILENCE: Duration = Duration::from_secs(5);
@@ -64,6 +67,8 @@ struct State {
     weather: Weather,
     /// When the last message on a link arrives.
     arrivals: BTreeMap<(Seat, Seat), Instant>,
+    /// Between processes that answer the layer above.
+    links: Links,
     rng: Rng,
 }
 
@@ -96,6 +101,7 @@ impl SimNetwork {
                 cut: BTreeSet::new(),
                 weather: Weather::FAIR,
                 arrivals: BTreeMap::new(),
+                links: Links::default(),
                 rng,
             })),
             trace,
@@ -112,16 +118,21 @@ impl SimNetwork {
 
     /// Has a node answer, for its replicas and for the layer above.
     pub fn attach(&self, life: &Life, node: &Node, service: Option<Arc<dyn Service>>) {
+        let answers = service.is_some();
         let end = End {
             life: life.clone(),
             node: node.clone(),
             service,
         };
         self.state.lock().ends.insert(life.node(), end);
+        if answers {
+            self.dial_all(life);
+        }
     }
 
     pub fn detach(&self, node: NodeId) {
         self.state.lock().ends.remove(&node);
+        self.hang_up(node);
     }
 
     pub fn set_weather(&self, weather: Weather) {
@@ -226,9 +237,13 @@ impl SimNetwork {
                 sleep(delay).await;
                 tell(Some(answer), reply.map_err(|error| error.to_string()));
             }
-            Fate::Breaks => tell(Some(answer), Err("the connection broke".to_owned())),
+            Fate::Breaks => {
+                self.broke(to, from.node());
+                tell(Some(answer), Err("the connection broke".to_owned()));
+            }
             Fate::Silence => {
                 sleep(SILENCE).await;
+                self.broke(to, from.node());
                 tell(Some(answer), Err(format!("no answer for {SILENCE:?}")));
             }
         }
@@ -273,6 +288,14 @@ fn tell<T>(answer: Option<oneshot::Sender<T>>, value: T) {
 }
 
 impl Port {
+    /// The processes that this one is connected to, as they come and go.
+    pub fn peers(&self) -> watch::Receiver<BTreeMap<NodeId, Seat>> {
+        match self.life.is_over() {
+            true => watch::Sender::default().subscribe(),
+            false => self.network.state.lock().links.watch(self.life.node()),
+        }
+    }
+
     /// Asks the layer above on another node.
     pub async fn ask(&self, to: NodeId, question: Bytes) -> Result<Bytes, Unreachable> {
         let from = self.life.node();
@@ -311,9 +334,13 @@ impl Port {
                 sleep(delay).await;
                 Ok(())
             }
-            Fate::Breaks => Err(unreachable("the connection broke".to_owned())),
+            Fate::Breaks => {
+                self.network.broke(from, to);
+                Err(unreachable("the connection broke".to_owned()))
+            }
             Fate::Silence => {
                 sleep(SILENCE).await;
+                self.network.broke(from, to);
                 Err(unreachable(format!("no answer for {SILENCE:?}")))
             }
         }
@@ -336,9 +363,13 @@ impl Transport for Port {
             network.judge.asks(&self.life, shard, &asked(&request));
             let delay = match network.fate(self.life.node(), to) {
                 Fate::Arrives(delay) => delay,
-                Fate::Breaks => return Err(unreachable("the connection broke".to_owned())),
+                Fate::Breaks => {
+                    network.broke(self.life.node(), to);
+                    return Err(unreachable("the connection broke".to_owned()));
+                }
                 Fate::Silence => {
                     sleep(SILENCE).await;
+                    network.broke(self.life.node(), to);
                     return Err(unreachable(format!("no answer for {SILENCE:?}")));
                 }
             };

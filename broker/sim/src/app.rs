@@ -1,223 +1,180 @@
-//! One broker without its edges: the data plane over the metadata shard, as `weir_broker::node` composes it, and what
-//! brokers ask each other for it.
+//! One broker without its edges, as `weir_broker::node` composes it: the data plane, the metadata shard, and what a
+//! node does for its cluster and is asked for by it.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io;
-use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
+mod cluster;
+mod surroundings;
 
-use bytes::Bytes;
+use std::sync::{Arc, OnceLock};
+
 use futures::future::BoxFuture;
-use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
-use weir_broker::clock::Clock;
-use weir_broker::cluster::Peers;
-use weir_broker::cluster::log::{ClusterLog, answer_commit, answer_read_index};
-use weir_broker::cluster::message::{self, Answer, Question};
-use weir_broker::cluster::moves::{self, Moves, Sources};
-use weir_broker::cluster::peers::Wire;
-use weir_broker::data_plane::{Config, DataPlane, Surroundings, Tending};
-use weir_broker::meta::decide::cluster::{self, NewCluster, cluster_id};
-use weir_broker::meta::state::Configs;
-use weir_broker::meta::{Meta, MetaEnv, MetaFold, MetaState, NodeInfo, ShardInfo};
-use weir_broker::metrics::{Metrics, WalMetrics};
+use weir_broker::broker::{Broker, Parts};
+use weir_broker::cluster::leaders::REASONS;
+use weir_broker::cluster::log::ClusterLog;
+use weir_broker::cluster::moves::{self, Moves};
+use weir_broker::cluster::start::keep_place;
+use weir_broker::cluster::transfer::Reason;
+use weir_broker::cluster::{Leaders, Peers, balance, drain, handover, spread};
+use weir_broker::data_plane::{DataPlane, Tending};
+use weir_broker::groups::Groups;
+use weir_broker::meta::{Admin, Meta, MetaFold};
+use weir_broker::metrics::Metrics;
+use weir_broker::partitions_here::PartitionsHere;
 use weir_broker::random::Random;
-use weir_broker::registry::SchemaFold;
-use weir_broker::segments::{HeldByAll, Sizes};
+use weir_broker::registry::{SchemaFold, SchemaRegistry};
 use weir_broker::shard::host::ShardHost;
 use weir_broker::shard::hosted::HostedShards;
+use weir_broker::shard::hosting::Hosting;
 use weir_broker::shard::machine::Folds;
-use weir_broker::space::{Space, Usage};
-use weir_broker::tables::hub::{self, TableHub};
+use weir_broker::tables::design::Designer;
+use weir_broker::tables::source::PartitionLogs;
 use weir_broker::topic::TopicViews;
-use weir_log::{BlockReader, Pos, ReadError, Segment, SegmentIndex};
-use weir_raft::{Caller, Index, NodeConfig, NodeId, Service, Unreachable, WalConfig};
-use weir_sim::{App, Life, Port, Rng, Site, StartFailure};
-use weir_tables::Budget;
+use weir_raft::WalConfig;
+use weir_sim::{App, Life, Site, StartFailure, Trace};
 
-/// Shards beside that of the metadata.
-pub const DATA_SHARDS: u64 = 2;
-/// Small enough that files are moved early for it.
-const INDEX_BYTES: usize = 16 << 10;
-const TAIL_BYTES: usize = 6 << 10;
-const SIZES: Sizes = Sizes {
-    own_file_bytes: 6 << 10,
-    shared_file_bytes: 12 << 10,
-    segment_bytes: 16 << 10,
-};
-/// Where the rows of tables would lie.
-const NOWHERE: &str = "/nowhere";
-/// Settings of the broker, so that all that is done in the background is done often.
-const SETTINGS: &[(&str, &str)] = &[
-    ("log.retention.check.interval.ms", "700"),
-    ("log.cleaner.backoff.ms", "900"),
-    // Some keys at a time, so that compaction takes several passes.
-    ("log.cleaner.dedupe.buffer.size", "400"),
-];
+pub use cluster::REPLICAS;
+use cluster::{Answering, Entering, SimWire, start_metadata};
+pub use surroundings::WallClock;
+use surroundings::{DecisionEnv, Durable, NOWHERE, SiteRandom, open, settings, space, tables};
 
 /// Brokers of one cluster.
+#[derive(Clone)]
 pub struct Brokers {
     pub clock: Arc<WallClock>,
     pub wal: WalConfig,
-    /// By shard: what every replica holds, as a leader was last asked.
-    pub held: Arc<parking_lot::Mutex<BTreeMap<u64, Index>>>,
+    pub trace: Arc<Trace>,
 }
 
 /// A broker's process.
 pub struct DataNode {
     pub life: Life,
     pub plane: Arc<DataPlane>,
-    /// By id; 0 is the metadata's.
-    pub shards: Vec<Arc<ShardHost>>,
+    /// The metadata's, and those that the metadata gives to this broker.
+    pub shards: Arc<HostedShards>,
     pub meta: Arc<Meta>,
     pub topics: Arc<TopicViews>,
+    pub broker: Arc<Broker>,
     stop: CancellationToken,
-}
-
-/// The wall clock of all brokers and clients.
-pub struct WallClock {
-    start: Instant,
-}
-
-impl WallClock {
-    pub fn start() -> Arc<WallClock> {
-        Arc::new(WallClock {
-            start: Instant::now(),
-        })
-    }
-}
-
-impl Clock for WallClock {
-    fn now_ms(&self) -> i64 {
-        1_700_000_000_000 + self.start.elapsed().as_millis() as i64
-    }
-}
-
-struct SiteRandom(Arc<Rng>);
-
-impl Random for SiteRandom {
-    fn next_u64(&self) -> u64 {
-        weir_raft::Random::next(&*self.0)
-    }
-}
-
-struct DecisionEnv {
-    clock: Arc<WallClock>,
-    random: Arc<dyn Random>,
-}
-
-impl MetaEnv for DecisionEnv {
-    fn now_ms(&self) -> i64 {
-        self.clock.now_ms()
-    }
-
-    fn random_uuid(&self) -> Uuid {
-        self.random.uuid()
-    }
 }
 
 impl App for Brokers {
     type Running = DataNode;
 
     fn start(&self, site: Site) -> BoxFuture<'static, Result<DataNode, StartFailure>> {
-        let (clock, wal, held) = (self.clock.clone(), self.wal.clone(), self.held.clone());
-        let alone = site.founders.len() == 1;
-        let held_by_all: HeldByAll = Arc::new(move |shard| match alone {
-            true => Some(Index::MAX),
-            false => held.lock().get(&shard.id.0).copied(),
-        });
+        let this = self.clone();
         Box::pin(async move {
-            let node = DataNode::start(&site, clock, wal, held_by_all).await;
+            let node = DataNode::start(&site, &this).await;
             node.map_err(|what| StartFailure {
-                damage: what.contains("damaged") || what.contains("no snapshot"),
+                damage: is_damage(&what),
                 what,
             })
         })
     }
 
     fn stop(&self, running: Arc<DataNode>) -> BoxFuture<'static, ()> {
+        let trace = self.trace.clone();
         Box::pin(async move {
+            if running.life.is_stopping() && !running.life.is_over() {
+                handover::run(&running.broker).await;
+            }
+            for reason in REASONS {
+                let class = match reason {
+                    Reason::Stop => "hand-over of a node that stops or drains",
+                    Reason::Preferred => "hand-over to the first replica",
+                    Reason::Asked => "hand-over that was asked for",
+                };
+                let count = running.broker.leaders.handed_over_count(reason);
+                if count > 0 {
+                    trace.fault(class, [running.life.node().0, count]);
+                }
+            }
             running.stop.cancel();
             running.plane.raft.shutdown().await;
         })
     }
 }
 
+/// Whether a start failed for what is stored.
+fn is_damage(what: &str) -> bool {
+    what.contains("damaged") || what.contains("no snapshot")
+}
+
 impl DataNode {
     /// Recovers what the disk holds, and takes part in the shards.
-    async fn start(
-        site: &Site,
-        clock: Arc<WallClock>,
-        wal: WalConfig,
-        held_by_all: HeldByAll,
-    ) -> Result<DataNode, String> {
+    async fn start(site: &Site, brokers: &Brokers) -> Result<DataNode, String> {
         let metrics = Arc::new(Metrics::default());
         let random: Arc<dyn Random> = Arc::new(SiteRandom(site.rng.clone()));
-        let surroundings = Surroundings {
-            clock: clock.clone(),
-            random: random.clone(),
-            metrics: metrics.clone(),
-            tail_bytes: TAIL_BYTES,
-            index_budget_bytes: INDEX_BYTES,
-        };
-        let plane = Arc::new(open(site, wal, surroundings).await?);
+        let told_by = (&brokers.clock, &random, &metrics);
+        let plane = Arc::new(open(site, brokers.wal.clone(), told_by).await?);
         let peers = Peers::over(SimWire(site.port()));
         plane.bring_from(&peers, NOWHERE.into());
         site.attach(&plane.raft, None);
-        let schemas = Arc::new(SchemaFold::default());
+        let shards = Arc::new(HostedShards::default());
+        let nothing = Folds {
+            offsets: None,
+            schemas: None,
+            metadata: None,
+        };
+        let hosting = Arc::new(Hosting {
+            data: plane.clone(),
+            broker_id: site.seat.0,
+            folds: nothing,
+            shards: shards.clone(),
+        });
         let fold = MetaFold::default();
-        let shards = match start_shards(site, &plane, &fold).await {
-            Ok(shards) => shards,
+        let metadata = match start_metadata(site, &hosting, &fold).await {
+            Ok(metadata) => metadata,
             Err(what) => {
                 plane.raft.shutdown().await;
                 return Err(what);
             }
         };
         let log = ClusterLog {
-            shard: shards[0].clone(),
+            shard: metadata,
             peers: peers.clone(),
         };
         let env = DecisionEnv {
-            clock,
+            clock: brokers.clock.clone(),
             random: random.clone(),
         };
         let meta = Arc::new(Meta::new(fold, Arc::new(log), Arc::new(env)));
-        let hosted: Arc<HostedShards> = Arc::new(shards.iter().cloned().collect());
-        let catch_up = peers.catch_up(&hosted);
-        for shard in &shards {
-            plane.reconcile(shard, &meta, catch_up.clone());
-        }
-        tokio::spawn(register(
-            site.clone(),
-            meta.clone(),
-            shards[0].clone(),
-            random,
-        ));
         let stop = CancellationToken::new();
         let topics = TopicViews::new(meta.clone(), site.seat.0, settings());
         let topics = Arc::new(topics);
-        let tables = tables(&plane, &meta, schemas);
-        let sources = Arc::new(Leaders {
-            shards: hosted.clone(),
-            peers,
-        });
-        let mut moves = plane.moves(&meta, &tables, &hosted, catch_up, sources, &stop);
-        moves.blocks = Arc::new(Durable(plane.clone()));
-        let moves = Arc::new(moves);
+        let parts = (&peers, &topics, &random, &metrics, &stop);
+        let broker = broker(site, brokers, &hosting, &meta, parts);
+        let answers_with = Arc::new(OnceLock::new());
         let answering = Answering {
-            metadata: shards[0].clone(),
-            moves: moves.clone(),
+            broker: broker.clone(),
+            moves: answers_with.clone(),
+            trace: brokers.trace.clone(),
         };
         site.attach(&plane.raft, Some(Arc::new(answering)));
-        tokio::spawn(moves::run(moves));
+        keep_place((&peers, &broker.leaders), &meta, &shards, &random, &stop);
+        let entering = Entering {
+            site: site.clone(),
+            meta: meta.clone(),
+            peers,
+            hosting: hosting.clone(),
+            random,
+        };
+        if let Err(what) = entering.run().await {
+            stop.cancel();
+            plane.raft.shutdown().await;
+            return Err(what);
+        }
+        tokio::spawn(watch_shards(site.clone(), plane.clone(), broker.clone()));
+        let hosted = meta.clone();
+        tokio::spawn(async move { hosting.run(hosted).await });
+        let moves = moves(&plane, &broker, &stop);
+        answers_with.get_or_init(|| moves.clone());
+        serve_cluster(&broker, moves);
         plane.tend(Tending {
-            shards: hosted,
+            shards: shards.clone(),
             topics: topics.clone(),
-            tables,
-            space: space(&plane, &metrics),
-            held_by_all,
+            tables: broker.tables.clone(),
+            space: broker.space.clone(),
+            held_by_all: broker.leaders.held_by_all(&plane.raft),
             stop: stop.clone(),
         });
         Ok(DataNode {
@@ -226,191 +183,96 @@ impl DataNode {
             shards,
             meta,
             topics,
+            broker,
             stop,
         })
     }
 }
 
-/// Reads what is durable. A read of what is not written yet would wait for it, and here for ever.
-struct Durable(Arc<DataPlane>);
-
-impl BlockReader for Durable {
-    fn read(&self, pos: Pos, len: usize) -> io::Result<Bytes> {
-        let durable = self.0.raft.wal_usage().durable;
-        let end = (pos.file, u64::from(pos.offset) + len as u64);
-        match end <= (durable.file, u64::from(durable.offset)) {
-            true => self.0.blocks.read(pos, len),
-            false => Err(io::ErrorKind::WouldBlock.into()),
-        }
-    }
-
-    fn read_segment(&self, file: u64, at: u64, len: usize) -> io::Result<Bytes> {
-        self.0.blocks.read_segment(file, at, len)
-    }
-
-    fn index(&self, segment: &Segment) -> Result<Arc<SegmentIndex>, ReadError> {
-        self.0.blocks.index(segment)
-    }
-}
-
-/// A broker's way to the others.
-struct SimWire(Port);
-
-impl Wire for SimWire {
-    fn ask(&self, to: NodeId, question: Bytes) -> BoxFuture<'_, Result<Bytes, Unreachable>> {
-        Box::pin(self.0.ask(to, question))
-    }
-}
-
-/// Whom a broker takes for the leaders of shards.
-struct Leaders {
-    shards: Arc<HostedShards>,
-    peers: Peers,
-}
-
-impl Sources for Leaders {
-    fn ask(
-        &self,
-        shard: u64,
-        question: Question,
-    ) -> BoxFuture<'static, Result<(Answer, Bytes), String>> {
-        let shard = self.shards.get(shard);
-        let leader = shard.and_then(|shard| shard.leadership().leader);
-        let peers = self.peers.clone();
-        Box::pin(async move {
-            let leader = leader.ok_or("nobody leads it")?;
-            let asked = peers.ask(leader, &question, b"").await;
-            asked.map_err(|error| error.to_string())
-        })
-    }
-}
-
-/// A broker as the others ask it.
-struct Answering {
-    metadata: Arc<ShardHost>,
-    moves: Arc<Moves>,
-}
-
-impl Service for Answering {
-    fn answer(&self, _: Caller, question: Bytes) -> BoxFuture<'static, Result<Bytes, String>> {
-        let (metadata, moves) = (self.metadata.clone(), self.moves.clone());
-        Box::pin(async move {
-            let (question, body) = message::decode(question)?;
-            let (answer, body) = match question {
-                Question::Commit => (answer_commit(&metadata, body).await, Bytes::new()),
-                Question::ReadIndex { .. } => (answer_read_index(&metadata).await, Bytes::new()),
-                question => {
-                    let answered = moves.answer(&question).await;
-                    answered.unwrap_or_else(|reason| (Answer::Refused(reason), Bytes::new()))
-                }
-            };
-            Ok(message::encode(&answer, &body))
-        })
-    }
-}
-
-fn settings() -> Configs {
-    let settings = SETTINGS.iter();
-    settings
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect()
-}
-
-async fn open(
+/// What every edge would read and change.
+fn broker(
     site: &Site,
-    wal: WalConfig,
-    surroundings: Surroundings,
-) -> Result<DataPlane, String> {
-    let dir = Path::new(weir_sim::DIR);
-    let mut raft = NodeConfig::new(dir, site.node);
-    raft.wal = wal;
-    // What segments hold is not in a snapshot.
-    raft.takes_snapshots = false;
-    let config = Config {
-        raft,
-        segments: dir.join("segments"),
-        sizes: SIZES,
-    };
-    let observer = Arc::new(WalMetrics(surroundings.metrics.clone()));
-    let opened = DataPlane::open(config, site.env.clone(), observer, surroundings);
-    opened.await.map_err(|error| error.to_string())
-}
-
-async fn start_shards(
-    site: &Site,
-    plane: &DataPlane,
-    fold: &MetaFold,
-) -> Result<Vec<Arc<ShardHost>>, String> {
-    let founders: BTreeSet<_> = site.founders.iter().copied().collect();
-    let mut shards = Vec::new();
-    for id in 0..=DATA_SHARDS {
-        let folds = Folds {
-            offsets: None,
-            schemas: None,
-            metadata: (id == 0).then(|| fold.clone()),
-        };
-        let started = plane.join_shard(id, folds).await;
-        let shard = started.map_err(|error| error.to_string())?;
-        let founded = shard.raft().found(&founders).await;
-        founded.map_err(|error| error.to_string())?;
-        shards.push(shard);
-    }
-    Ok(shards)
-}
-
-/// Has the metadata name the cluster and its shards, once.
-async fn register(site: Site, meta: Arc<Meta>, metadata: Arc<ShardHost>, random: Arc<dyn Random>) {
-    let shards: BTreeMap<u64, ShardInfo> = (1..=DATA_SHARDS)
-        .map(|id| {
-            let info = ShardInfo {
-                replicas: vec![1],
-                founders: Vec::new(),
-            };
-            (id, info)
-        })
-        .collect();
-    let new = NewCluster {
-        id: cluster_id(random.uuid()),
-        shards,
-        shards_per_node: DATA_SHARDS,
-    };
-    let info = NodeInfo {
-        raft_id: site.node.0,
-        listeners: BTreeMap::new(),
-        rack: None,
-        cluster: None,
-    };
-    let decide = |state: &MetaState| cluster::start(state, &new, site.seat.0, &info);
-    while meta.read().cluster_id().is_none() && !site.life.is_over() {
-        if metadata.leadership().open {
-            // Whoever leads does it in the end.
-            drop(meta.change(decide).await);
-        }
-        sleep(Duration::from_millis(100)).await;
-    }
-}
-
-/// There are no tables, so nothing is ever opened.
-fn tables(plane: &DataPlane, meta: &Arc<Meta>, schemas: Arc<SchemaFold>) -> Arc<TableHub> {
-    Arc::new(TableHub::new(hub::Parts {
-        dir: NOWHERE.into(),
-        budget: Budget::new(1 << 20, 1 << 20),
-        meta: meta.clone(),
+    brokers: &Brokers,
+    hosting: &Hosting,
+    meta: &Arc<Meta>,
+    (peers, topics, random, metrics, stop): (
+        &Peers,
+        &Arc<TopicViews>,
+        &Arc<dyn Random>,
+        &Arc<Metrics>,
+        &CancellationToken,
+    ),
+) -> Arc<Broker> {
+    let plane = &hosting.data;
+    let leaders = Arc::new(Leaders::default());
+    let here = PartitionsHere {
+        broker_id: site.seat.0,
+        shards: hosting.shards.clone(),
         partitions: plane.partitions.clone(),
-        schemas,
+        meta: meta.clone(),
+        leaders: leaders.clone(),
+        peers: peers.clone(),
+        data_dir: NOWHERE.into(),
+    };
+    let schemas = Arc::new(SchemaFold::default());
+    let logs = PartitionLogs {
+        partitions: plane.partitions.clone(),
         blocks: plane.blocks.clone(),
+    };
+    let designer = Designer {
+        subjects: schemas.clone(),
+        schemas: schemas.clone(),
+        logs: Arc::new(logs),
+    };
+    let (here, designer) = (Arc::new(here), Arc::new(designer));
+    let admin = Admin::new(meta.clone(), here, designer, site.seat.0, settings());
+    let clock: Arc<dyn weir_broker::clock::Clock> = brokers.clock.clone();
+    let groups = Groups::new(&admin, Arc::default(), &clock, random, &plane.partitions);
+    Arc::new(Broker::new(Parts {
+        broker_id: site.seat.0,
+        clock,
+        random: random.clone(),
+        meta: meta.clone(),
+        admin: Arc::new(admin),
+        groups,
+        shards: hosting.shards.clone(),
+        partitions: plane.partitions.clone(),
+        peers: peers.clone(),
+        leaders,
+        blocks: plane.blocks.clone(),
+        topics: topics.clone(),
+        metrics: metrics.clone(),
+        tables: tables(plane, meta, &schemas),
+        registry: Arc::new(SchemaRegistry::new(schemas)),
+        space: space(plane, metrics),
+        stopping: stop.clone(),
     }))
 }
 
-fn space(plane: &DataPlane, metrics: &Metrics) -> Arc<Space> {
-    let raft = plane.raft.clone();
-    let measure = move || {
-        let wal = raft.wal_usage();
-        Usage {
-            wal_bytes: wal.live_bytes,
-            wal_budget_bytes: wal.budget_bytes,
-            disk_free_bytes: None,
-        }
+/// What partitions are brought with, and what a node answers with when they are asked for.
+fn moves(plane: &Arc<DataPlane>, broker: &Arc<Broker>, stop: &CancellationToken) -> Arc<Moves> {
+    let (meta, tables, shards) = (&broker.meta, &broker.tables, &broker.shards);
+    let (catch_up, sources) = (broker.peers.catch_up(shards), Arc::new(broker.clone()));
+    let mut moves = plane.moves(meta, tables, shards, catch_up, sources, stop);
+    moves.blocks = Arc::new(Durable(plane.clone()));
+    Arc::new(moves)
+}
+
+/// What a node does for its cluster by itself.
+fn serve_cluster(broker: &Arc<Broker>, moves: Arc<Moves>) {
+    tokio::spawn(balance::run(broker.clone()));
+    tokio::spawn(moves::run(moves));
+    tokio::spawn(drain::run(broker.clone()));
+    tokio::spawn(spread::run(broker.clone()));
+}
+
+/// Has shards that come carry what the metadata says, and the judge look at them.
+async fn watch_shards(site: Site, plane: Arc<DataPlane>, broker: Arc<Broker>) {
+    let catch_up = broker.peers.catch_up(&broker.shards);
+    let start = |shard: &Arc<ShardHost>| {
+        plane.reconcile(shard, &broker.meta, catch_up.clone());
+        site.judge.started(&site.life, shard.raft());
+        tokio::spawn(site.clone().tell_who_leads(shard.raft().clone()));
     };
-    Space::new(Box::new(measure), 0, metrics.throttled_seconds.clone())
+    broker.shards.for_each(start).await;
 }

@@ -7,18 +7,20 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
-use weir_broker::meta::state::MetaState;
-use weir_broker::meta::{MetaCommand, PartitionPlace, Topic};
+use weir_broker::meta::placement::shard_for;
+use weir_broker::meta::{MetaCommand, MetaState, PartitionPlace, Topic};
 use weir_broker::shard::entry::{Body, PartitionId, TrimItem};
 use weir_raft::Outcome;
 use weir_sim::Rng;
 
-use crate::app::{DATA_SHARDS, DataNode};
+use crate::app::DataNode;
 use crate::model::{Bounds, PartitionModel, Policy, UNORDERED};
 use crate::watch::{Watch, bounds};
 
+mod operator;
 mod producers;
 
+pub use operator::operator;
 use producers::{Source, plain_send};
 pub use producers::{idempotent_producer, plain_producer};
 
@@ -81,7 +83,14 @@ impl Clients {
         });
     }
 
-    /// Creates a topic and returns once the metadata has it.
+    /// Returns once topics can be created.
+    pub async fn wait_for_shards(&self) {
+        while self.watch.newest(carriers).is_none_or(|all| all.is_empty()) {
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Creates a topic and returns once the metadata has it; `None` also where no shard may carry it now.
     pub async fn create_topic(
         &self,
         name: &str,
@@ -90,14 +99,10 @@ impl Clients {
     ) -> Option<TopicHere> {
         let bits = |rng: &Rng| u128::from(weir_raft::Random::next(rng));
         let id = Uuid::from_u128(bits(&self.rng) << 64 | bits(&self.rng));
-        let place = |index| PartitionPlace {
-            shard: 1 + index % DATA_SHARDS,
-            epoch_base: 0,
-        };
         let topic = Topic {
             name: name.into(),
             id,
-            partitions: (0..partitions).map(place).collect(),
+            partitions: Vec::new(),
             configs: settings(policy),
             created_at_ms: 0,
             table: None,
@@ -119,12 +124,22 @@ impl Clients {
                 .add(name, *partition, PartitionModel::new(policy));
         }
         let create = |state: &MetaState| {
-            if state.topics().by_id(id).is_some() {
+            let shards = carriers(state);
+            if state.topics().by_id(id).is_some() || shards.is_empty() {
                 return Vec::new();
             }
-            vec![MetaCommand::CreateTopic(topic.clone())]
+            let place = |index| PartitionPlace {
+                shard: shard_for(name, index as usize, &shards),
+                epoch_base: 0,
+            };
+            vec![MetaCommand::CreateTopic(Topic {
+                partitions: (0..partitions).map(place).collect(),
+                ..topic.clone()
+            })]
         };
-        let created = self.change_metadata(create).await;
+        let is_there = |state: &MetaState| state.topics().by_id(id).is_some();
+        let created =
+            self.change_metadata(create).await && self.watch.newest(is_there).unwrap_or_default();
         if !created {
             for partition in &here.partitions {
                 self.watch.remove(*partition);
@@ -174,6 +189,11 @@ impl Clients {
         }
         self.watch.leader(self.watch.shard_of(id)?)
     }
+}
+
+/// The shards that a new partition may go to.
+fn carriers(state: &MetaState) -> Vec<u64> {
+    state.open_shards().keys().copied().collect()
 }
 
 fn settings(policy: Policy) -> BTreeMap<String, String> {
@@ -295,11 +315,18 @@ pub async fn mover(clients: Arc<Clients>, topics: Vec<TopicHere>) {
                     MetaCommand::CancelMove { id, partition }
                 }
                 Some(_) => return Vec::new(),
-                None => MetaCommand::StartMove {
-                    id,
-                    partition,
-                    to: 1 + place.shard % DATA_SHARDS,
-                },
+                None => {
+                    let shards = carriers(state);
+                    let later = shards.iter().find(|shard| **shard > place.shard);
+                    match later.or(shards.first()) {
+                        Some(to) if *to != place.shard => MetaCommand::StartMove {
+                            id,
+                            partition,
+                            to: *to,
+                        },
+                        _ => return Vec::new(),
+                    }
+                }
             };
             vec![command]
         };

@@ -9,9 +9,10 @@ use weir_raft::WalConfig;
 use weir_sim::harness::Report;
 use weir_sim::{Cluster, Dose, Nemesis, Rng, Settings, Trace};
 
-use crate::app::{Brokers, DATA_SHARDS, WallClock};
+use crate::app::{Brokers, WallClock};
 use crate::clients::{
-    Clients, TopicHere, administrator, emptier, idempotent_producer, mover, plain_producer, trimmer,
+    Clients, TopicHere, administrator, emptier, idempotent_producer, mover, operator,
+    plain_producer, trimmer,
 };
 use crate::model::Policy;
 use crate::watch::Watch;
@@ -20,6 +21,8 @@ use crate::watch::Watch;
 #[derive(Debug, Clone, Copy)]
 struct Plan {
     seats: u32,
+    /// Whether the members of the cluster and of its shards change: three of the nodes found it.
+    members: bool,
     file_bytes: u32,
     rounds: u32,
     round: Duration,
@@ -30,6 +33,8 @@ struct Plan {
     moves: bool,
 }
 
+/// The nodes of more seats join the cluster.
+const FOUNDERS: u32 = 3;
 const SECOND: Duration = Duration::from_secs(1);
 /// By when all must agree.
 const CONVERGENCE: Duration = Duration::from_secs(90);
@@ -40,12 +45,16 @@ const SCAN: Duration = Duration::from_millis(1900);
 
 impl Plan {
     fn of(rng: &Rng) -> Plan {
-        let rots = rng.chance(200);
+        let seats = *rng.pick(&[1, 1, 3, 4]);
+        let members = seats > FOUNDERS;
+        // What is damaged cannot be brought to another node either.
+        let rots = seats == 1 && rng.chance(400);
         Plan {
-            seats: *rng.pick(&[1, 1, 3]),
+            seats,
+            members,
             file_bytes: *rng.pick(&[8 << 10, 16 << 10, 32 << 10]),
             rounds: 2,
-            round: 20 * SECOND,
+            round: if members { 40 * SECOND } else { 20 * SECOND },
             dose: Dose {
                 pause_min: SECOND / 10,
                 pause_max: *rng.pick(&[2 * SECOND, 6 * SECOND]),
@@ -68,16 +77,18 @@ pub async fn run(seed: u64, trace: Arc<Trace>) -> Report {
             budget_bytes: u64::from(plan.file_bytes) * 8,
             ..WalConfig::default()
         },
-        held: Arc::default(),
+        trace: trace.clone(),
     };
-    let settings = Settings { seats: plan.seats };
+    let settings = Settings {
+        seats: plan.seats,
+        founders: plan.seats.min(FOUNDERS),
+    };
     let cluster = Cluster::new(app, settings, trace.clone(), &rng);
     for seat in cluster.seats() {
         cluster.start(seat);
     }
     let watch = Watch::new(cluster.clone());
     tokio::spawn(look(watch.clone()));
-    tokio::spawn(ask_what_is_held(watch.clone()));
     if plan.rots {
         tokio::spawn(rot(watch.clone(), rng.fork()));
     }
@@ -86,10 +97,13 @@ pub async fn run(seed: u64, trace: Arc<Trace>) -> Report {
     for round in 0..plan.rounds {
         clients.go_on();
         start_clients(&clients, &topics, round);
+        let (kept, emptied) = topics.clone();
+        let all: Vec<TopicHere> = kept.into_iter().chain([emptied]).collect();
         if plan.moves {
-            let (topics, emptied) = topics.clone();
-            let all = topics.into_iter().chain([emptied]).collect();
-            clients.spawn(mover(clients.clone(), all));
+            clients.spawn(mover(clients.clone(), all.clone()));
+        }
+        if plan.members {
+            clients.spawn(operator(clients.clone(), all));
         }
         let nemesis = Nemesis::new(
             cluster.clone(),
@@ -126,6 +140,7 @@ async fn create_topics(clients: &Clients) -> (Vec<TopicHere>, TopicHere) {
         ("keyed-for-long", compact(3_600_000)),
     ];
     let mut topics = Vec::new();
+    clients.wait_for_shards().await;
     for (name, policy) in policies {
         let created = clients.create_topic(name, policy, 2).await;
         topics.push(created.expect("there is a leader before long"));
@@ -162,24 +177,6 @@ async fn look(watch: Watch) {
             watch.scan(false);
             scanned = Instant::now();
         }
-    }
-}
-
-/// Tells all brokers what every replica of a shard holds, as its leader says.
-async fn ask_what_is_held(watch: Watch) {
-    loop {
-        for shard in 0..=DATA_SHARDS {
-            let Some(leader) = watch.leader(shard) else {
-                continue;
-            };
-            let followers = leader.shards[shard as usize].raft().followers();
-            if let Some(index) = followers.and_then(|followers| followers.held_by_all) {
-                let mut held = watch.cluster.app().held.lock();
-                let known = held.entry(shard).or_insert(index);
-                *known = index.max(*known);
-            }
-        }
-        sleep(Duration::from_millis(300)).await;
     }
 }
 
@@ -233,6 +230,7 @@ async fn converge(watch: &Watch, clients: &Clients) {
         watch.look();
         watch.scan(true);
         watch.check_order();
+        cluster.judge().compare_logs();
         return;
     }
     let judge = cluster.judge();

@@ -1,15 +1,18 @@
 //! Looks at what every broker serves, and compares it with what is known of the partitions.
 
+mod members;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use weir_broker::clock::Clock;
+use weir_broker::meta::MetaState;
 use weir_broker::meta::decide::moves::underway;
 use weir_broker::partition::{Partition, Stage};
 use weir_broker::shard::entry::PartitionId;
 use weir_log::{ReadError, ReadRequest};
-use weir_raft::{Index, Seat, ShardId};
+use weir_raft::{Index, NodeId, Seat, ShardId};
 use weir_sim::{Cluster, Life};
 
 use crate::app::{Brokers, DataNode};
@@ -42,6 +45,8 @@ struct State {
     sessions: BTreeMap<PartitionId, Session>,
     /// By life of a broker.
     looked: BTreeMap<Seat, (Life, BTreeMap<Stay, Looked>)>,
+    /// Who voted on a shard when its leader was last looked at.
+    voters: BTreeMap<u64, BTreeSet<NodeId>>,
     /// Brokers whose stored bytes were changed behind their backs: reads may fail, and nothing else.
     rotten: BTreeSet<Seat>,
 }
@@ -61,6 +66,7 @@ impl Watch {
                 models: BTreeMap::new(),
                 sessions: BTreeMap::new(),
                 looked: BTreeMap::new(),
+                voters: BTreeMap::new(),
                 rotten: BTreeSet::new(),
             })),
         }
@@ -78,21 +84,36 @@ impl Watch {
     /// The broker that leads the shard, as far as one says so of itself; the one of the latest term.
     pub fn leader(&self, shard: u64) -> Option<Arc<DataNode>> {
         let open = self.nodes().into_iter().filter_map(|node| {
-            let leadership = node.shards[shard as usize].leadership();
+            let leadership = node.shards.get(shard)?.leadership();
             leadership.open.then_some((leadership.term, node))
         });
         open.max_by_key(|(term, _)| *term).map(|(_, node)| node)
     }
 
-    /// Where a partition lies, by the newest metadata that a broker has.
-    pub fn shard_of(&self, id: PartitionId) -> Option<u64> {
+    /// Looks at the newest metadata that a broker has.
+    pub fn newest<T>(&self, look: impl FnOnce(&MetaState) -> T) -> Option<T> {
         let nodes = self.nodes();
-        let newest = nodes
-            .iter()
-            .max_by_key(|node| node.meta.read().revision())?;
-        let state = newest.meta.read();
-        let topic = state.topics().by_id(id.topic)?;
-        topic.partition(id.index).map(|place| place.shard)
+        let revision = |node: &&Arc<DataNode>| node.meta.read().revision();
+        let newest = nodes.iter().max_by_key(revision)?;
+        Some(look(&newest.meta.read()))
+    }
+
+    /// Where a partition lies.
+    pub fn shard_of(&self, id: PartitionId) -> Option<u64> {
+        let shard = |state: &MetaState| {
+            let topic = state.topics().by_id(id.topic)?;
+            topic.partition(id.index).map(|place| place.shard)
+        };
+        self.newest(shard)?
+    }
+
+    /// The brokers that a partition lies on.
+    fn lies_on(&self, id: PartitionId) -> Vec<i32> {
+        let replicas = self.shard_of(id).and_then(|shard| {
+            let replicas = |state: &MetaState| state.replicas_of(shard);
+            self.newest(replicas)
+        });
+        replicas.unwrap_or_default()
     }
 
     pub fn is_rotten(&self, seat: Seat) {
@@ -159,6 +180,7 @@ impl Watch {
 
     /// Looks at what was not there before.
     pub fn look(&self) {
+        self.look_at_voters();
         self.for_each(
             |_, _| {},
             |seat, node, partition| self.look_at(seat, node, partition),
@@ -174,6 +196,7 @@ impl Watch {
             sessions,
             looked,
             rotten,
+            ..
         } = &mut *state;
         let Some((_, model)) = models.get_mut(&partition.id) else {
             return Ok(());
@@ -204,7 +227,7 @@ impl Watch {
         let is_rotten = rotten.contains(&seat);
         let upper = bounds.high_watermark;
         let disk = self.cluster.disk(seat);
-        let served = disk.unnoticed(|| read(node, partition, from, upper, is_rotten))?;
+        let served = disk.unnoticed(|| self.read(node, partition, from, upper, is_rotten))?;
         if let Some(served) = served {
             model.saw(&served)?;
             looked.next = bounds.high_watermark;
@@ -213,10 +236,59 @@ impl Watch {
         Ok(())
     }
 
+    /// Reads on the path of consumers; `None` where the disk failed, as it may, or where what is missing was trimmed: a
+    /// replica that took a leader's snapshot lacks what the leader trimmed after that, until it has applied that, too.
+    fn read(
+        &self,
+        node: &DataNode,
+        partition: &Partition,
+        mut from: i64,
+        upper: i64,
+        is_rotten: bool,
+    ) -> Result<Option<Vec<ServedBatch>>, Violation> {
+        let mut all = Vec::new();
+        while from < upper {
+            let request = ReadRequest {
+                from,
+                upper,
+                max_bytes: READ_BYTES,
+                at_least_one: true,
+            };
+            let runs = match partition.read(&request, &*node.plane.blocks) {
+                Ok(runs) => runs,
+                Err(error) if may_fail(&error) || is_rotten || node.life.is_over() => {
+                    return Ok(None);
+                }
+                Err(ReadError::Missing(at)) if self.is_trimmed(partition.id, at) => {
+                    return Ok(None);
+                }
+                Err(error) => return Err(format!("L1: a read from {from} below {upper}: {error}")),
+            };
+            let served = take_apart(&runs)?;
+            let Some(last) = served.last() else {
+                return Err(format!(
+                    "L1: a read from {from} below {upper} returns nothing"
+                ));
+            };
+            from = last.last_offset + 1;
+            all.extend(served);
+        }
+        Ok(Some(all))
+    }
+
+    /// Whether the log of some replica begins behind an offset.
+    fn is_trimmed(&self, id: PartitionId, offset: i64) -> bool {
+        let nodes = self.nodes();
+        let mut replicas = nodes
+            .iter()
+            .filter_map(|node| node.plane.partitions.get(id));
+        replicas.any(|replica| replica.log_start_offset() > offset)
+    }
+
     /// Reads the whole log of every partition on every broker. `healed`: all have caught up.
     pub fn scan(&self, healed: bool) {
-        let missing = |seat, id| {
-            if healed {
+        let missing = |seat: Seat, id| {
+            if healed && self.lies_on(id).contains(&seat.0) {
                 let missing = format!("partition {id:?} is not on {seat} after healing");
                 self.cluster.judge().violated(&missing);
             }
@@ -244,7 +316,7 @@ impl Watch {
         };
         let (from, upper) = (bounds.log_start, bounds.high_watermark);
         let disk = self.cluster.disk(seat);
-        let served = disk.unnoticed(|| read(node, partition, from, upper, is_rotten))?;
+        let served = disk.unnoticed(|| self.read(node, partition, from, upper, is_rotten))?;
         let Some(served) = served else {
             return Ok(());
         };
@@ -261,26 +333,46 @@ impl Watch {
                 return Some(format!("{underway} partitions move, as {seat} knows it"));
             }
         }
+        if let Some(unsettled) = self.unsettled() {
+            return Some(unsettled);
+        }
+        let closed = self
+            .newest(|state| state.closed().clone())
+            .unwrap_or_default();
         for id in self.partitions() {
             let mut first = None;
+            let lies_on = self.lies_on(id);
             for (seat, _, node) in &nodes {
+                // A shard that is closed may have lost its majority, and then what had moved on stays in it.
+                let replicas = node.plane.partitions.replicas(id);
+                let counts = |shard: u64| !closed.contains(&shard);
+                let replicas = replicas.iter().filter(|one| counts(one.shard.id.0)).count();
+                if !lies_on.contains(&seat.0) {
+                    if replicas > 0 {
+                        return Some(format!("{id:?} is on {seat}, and lies on {lies_on:?}"));
+                    }
+                    continue;
+                }
                 let Some(partition) = node.plane.partitions.get(id) else {
                     return Some(format!("partition {id:?} is not on {seat}"));
                 };
-                let replicas = node.plane.partitions.replicas(id).len();
                 if partition.stage() != Stage::Open || replicas > 1 {
                     let stage = partition.stage();
                     return Some(format!("{id:?} is {stage:?} on {seat}, {replicas} times"));
                 }
                 let log = partition.log.read();
+                let producers = log.producers().iter().map(|(id, producer)| {
+                    let (epoch, last_ms) = (producer.epoch(), producer.last_append_ms());
+                    (id, epoch, last_ms, producer.batches())
+                });
+                let producers: Vec<_> = producers.collect();
                 let facts = format!(
-                    "{} {} {}..{} {:?} {:?}",
+                    "{} {} {}..{} {:?} {producers:?}",
                     partition.shard.id,
                     partition.stay,
                     log.log_start_offset(),
                     log.next_offset(),
                     log.epochs(),
-                    log.producers()
                 );
                 drop(log);
                 let first = first.get_or_insert_with(|| facts.clone());
@@ -329,39 +421,6 @@ fn is_durable_here(node: &DataNode, partition: &Partition) -> bool {
     last.is_none_or(|last| {
         (last.pos.file, last.pos.offset + last.len) <= (durable.file, durable.offset)
     })
-}
-
-/// Reads on the path of consumers; `None` where the disk failed, as it may.
-fn read(
-    node: &DataNode,
-    partition: &Partition,
-    mut from: i64,
-    upper: i64,
-    is_rotten: bool,
-) -> Result<Option<Vec<ServedBatch>>, Violation> {
-    let mut all = Vec::new();
-    while from < upper {
-        let request = ReadRequest {
-            from,
-            upper,
-            max_bytes: READ_BYTES,
-            at_least_one: true,
-        };
-        let runs = match partition.read(&request, &*node.plane.blocks) {
-            Ok(runs) => runs,
-            Err(error) if may_fail(&error) || is_rotten || node.life.is_over() => return Ok(None),
-            Err(error) => return Err(format!("L1: a read from {from} below {upper}: {error}")),
-        };
-        let served = take_apart(&runs)?;
-        let Some(last) = served.last() else {
-            return Err(format!(
-                "L1: a read from {from} below {upper} returns nothing"
-            ));
-        };
-        from = last.last_offset + 1;
-        all.extend(served);
-    }
-    Ok(Some(all))
 }
 
 /// Whether a read has failed for an error of the disk that is not about what is stored.

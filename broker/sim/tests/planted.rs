@@ -3,9 +3,11 @@
 use std::process::ExitCode;
 
 use weir_sim::harness::{Hunt, Planted, named};
+use weir_sim::planted::Mistake;
 
-/// Those of `weir-log` and of the broker, and those of `weir-raft` that records show, too. `PendingKept` is not among
-/// them: it shows only where a broker leads, is refused, and leads again without a start, which ten seeds did not meet.
+/// Those of `weir-log` and of the broker, those of `weir-raft` that records show, too, and a mistake of operators.
+/// `PendingKept` is not among them: it shows only where a broker leads, is refused, and leads again without a start, which
+/// ten seeds did not meet.
 const BUGS: &[Planted] = &[
     // A producer whose right batch was refused begins anew, and what it was not told of comes twice.
     Planted::new("ProducersNotStored", 4, &["L4"]),
@@ -20,7 +22,13 @@ const BUGS: &[Planted] = &[
     Planted::new("ManifestBeforeMove", 20, &["L1"]),
     Planted::new("FilesBeforeTrim", 20, &["L1"]),
     Planted::new("AckBeforeCommit", 10, &["L1", "L3", "L8"]),
-    Planted::new("TruncatedToCommitted", 10, &["L1", "L3", "L8"]),
+    Planted::new(
+        "TruncatedToCommitted",
+        10,
+        &["L1", "L3", "L8", "and starts with"],
+    ),
+    Planted::new("FormerVotes", 20, &["the members of shard"]),
+    Planted::new("LostNodeKeepsId", 20, &["has promised", "and starts with"]),
 ];
 
 /// Gives this process a bug; false where none has the name.
@@ -29,7 +37,8 @@ fn plant(name: &str) -> bool {
     let broker = named(weir_broker::planted::Bug::ALL, name).map(weir_broker::planted::plant);
     let raft = [weir_raft::planted::Bug::TruncatedToCommitted];
     let raft = named(&raft, name).map(weir_raft::planted::plant);
-    log.or(broker).or(raft).is_some()
+    let mistake = named(&[Mistake::LostNodeKeepsId], name).map(Mistake::make);
+    log.or(broker).or(raft).or(mistake).is_some()
 }
 
 fn main() -> ExitCode {

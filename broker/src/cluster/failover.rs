@@ -35,10 +35,9 @@ pub async fn run(
     random: Arc<dyn Random>,
     stop: CancellationToken,
 ) {
-    let Some(transport) = peers.transport() else {
+    let Some(mut connected) = peers.watch() else {
         return;
     };
-    let mut connected = transport.peers();
     let mut before = peers.connected();
     loop {
         tokio::select! {
@@ -79,6 +78,17 @@ async fn replace(shard: Arc<ShardHost>, peers: Peers, random: Arc<dyn Random>, g
         if let Err(error) = stood {
             tracing::debug!(shard = shard.id.0, %error, "this node cannot stand for election");
         }
+    }
+}
+
+/// Answers [`Question::Succession`].
+pub fn answer(shards: &HostedShards, peers: &Peers, shard: u64, leader: NodeId) -> Answer {
+    match shards.get(shard) {
+        Some(shard) => Answer::Succession {
+            gone: !peers.is_connected(leader),
+            last: shard.raft().last_entry(),
+        },
+        None => Answer::NotLeader,
     }
 }
 

@@ -152,10 +152,9 @@ impl Leaders {
         peers: Peers,
         stop: CancellationToken,
     ) {
-        let Some(transport) = peers.transport() else {
+        let Some(mut connected) = peers.watch() else {
             return;
         };
-        let mut connected = transport.peers();
         tokio::spawn(self.clone().forget_who_left(connected.clone()));
         let mut told = Vec::new();
         let mut looks = 0;

@@ -7,8 +7,11 @@ use std::time::Duration;
 
 use weir_raft::{ChangeError, Members, NodeId};
 
+use super::message::Answer;
 use super::peers::Peers;
-use crate::meta::{Meta, MetaState};
+use crate::meta::decide::cluster::register;
+use crate::meta::{self, Meta, MetaState, NodeInfo};
+use crate::planted::{self, Bug};
 use crate::shard::host::ShardHost;
 use crate::shard::hosting::METADATA;
 
@@ -36,10 +39,9 @@ enum Step {
 
 /// Runs as long as the shard, on a node that may have peers.
 pub async fn run(shard: Arc<ShardHost>, meta: Arc<Meta>, peers: Peers) {
-    let Some(transport) = peers.transport() else {
+    let Some(mut connected) = peers.watch() else {
         return;
     };
-    let mut connected = transport.peers();
     let mut metadata = meta.changed();
     let mut leadership = shard.watch_leadership();
     loop {
@@ -77,10 +79,27 @@ pub async fn run(shard: Arc<ShardHost>, meta: Arc<Meta>, peers: Peers) {
     }
 }
 
+/// Answers [`super::message::Question::Register`]: takes a node into the cluster, with whatever leads the metadata.
+pub async fn answer(
+    meta: &Meta,
+    peers: &Peers,
+    own: NodeId,
+    (broker_id, node): (i32, NodeInfo),
+) -> Answer {
+    let is_up = |raft_id| raft_id == own.0 || peers.is_connected(NodeId(raft_id));
+    let decided = meta.change(|state| register(state, broker_id, &node, is_up));
+    match decided.await {
+        Ok(()) => Answer::Done,
+        Err(meta::ChangeError::Refused(error)) => Answer::Refused(error.to_string()),
+        Err(meta::ChangeError::Commit(error)) => Answer::Refused(error.to_string()),
+    }
+}
+
 /// Who is to be a member. A voter that the metadata knows nothing of has not registered yet, and stays. `None` for a
 /// shard that the metadata does not name.
 fn wanted(state: &MetaState, shard: u64, voters: &BTreeSet<NodeId>) -> Option<Wanted> {
-    let unknown = |node: &&NodeId| state.broker_of(node.0).is_none() && !state.is_former(node.0);
+    let is_former = |node: &NodeId| state.is_former(node.0) && !planted::has(Bug::FormerVotes);
+    let unknown = |node: &&NodeId| state.broker_of(node.0).is_none() && !is_former(node);
     let unknown: BTreeSet<NodeId> = voters.iter().filter(unknown).copied().collect();
     let node = |broker: &i32| Some(NodeId(state.nodes().get(broker)?.raft_id));
     if shard != METADATA {

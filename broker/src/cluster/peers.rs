@@ -1,12 +1,13 @@
 //! The other nodes, as this one asks them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::{BoxFuture, join_all};
-use weir_raft::{Index, NodeId, ReadError, TcpTransport, Unreachable};
+use tokio::sync::watch;
+use weir_raft::{Index, NodeId, ReadError, Seat, TcpTransport, Unreachable};
 
 use super::message::{self, Answer, Question};
 use crate::meta::Meta;
@@ -24,6 +25,9 @@ pub trait Wire: Send + Sync {
     /// The caller bounds the time.
     fn ask(&self, to: NodeId, question: Bytes) -> BoxFuture<'_, Result<Bytes, Unreachable>>;
 
+    /// The peers that are connected, as they come and go.
+    fn peers(&self) -> watch::Receiver<BTreeMap<NodeId, Seat>>;
+
     /// The connections that it is made of, where it is.
     fn connections(&self) -> Option<&TcpTransport> {
         None
@@ -33,6 +37,10 @@ pub trait Wire: Send + Sync {
 impl Wire for TcpTransport {
     fn ask(&self, to: NodeId, question: Bytes) -> BoxFuture<'_, Result<Bytes, Unreachable>> {
         Box::pin(TcpTransport::ask(self, to, question))
+    }
+
+    fn peers(&self) -> watch::Receiver<BTreeMap<NodeId, Seat>> {
+        TcpTransport::peers(self)
     }
 
     fn connections(&self) -> Option<&TcpTransport> {
@@ -70,19 +78,22 @@ impl Peers {
         self.wire.as_ref()?.connections()
     }
 
+    /// The peers that are connected, as they come and go; `None` on a node that runs alone.
+    pub fn watch(&self) -> Option<watch::Receiver<BTreeMap<NodeId, Seat>>> {
+        self.wire.as_ref().map(|wire| wire.peers())
+    }
+
     /// The peers that are connected now.
     pub fn connected(&self) -> BTreeSet<NodeId> {
-        match self.transport() {
-            Some(transport) => transport.peers().borrow().keys().copied().collect(),
+        match self.watch() {
+            Some(peers) => peers.borrow().keys().copied().collect(),
             None => BTreeSet::new(),
         }
     }
 
     /// Which brokers are connected now, for people.
     pub fn connections(&self) -> String {
-        let transport = self.transport();
-        let seats = transport.map(|transport| {
-            let peers = transport.peers();
+        let seats = self.watch().map(|peers| {
             let seats: BTreeSet<i32> = peers.borrow().values().map(|seat| seat.0).collect();
             seats
         });
@@ -94,8 +105,8 @@ impl Peers {
     }
 
     pub fn is_connected(&self, node: NodeId) -> bool {
-        let transport = self.transport();
-        transport.is_some_and(|transport| transport.peers().borrow().contains_key(&node))
+        let peers = self.watch();
+        peers.is_some_and(|peers| peers.borrow().contains_key(&node))
     }
 
     /// Asks a node, for as long as the caller waits.

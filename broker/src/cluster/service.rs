@@ -14,11 +14,10 @@ use super::log::{answer_commit, answer_read_index};
 use super::message::{self, Answer, Question};
 use super::moves::Moves;
 use super::peers::Peers;
-use super::{overview, quorum, transfer};
+use super::{failover, members, overview, quorum, transfer};
 use crate::broker::Broker;
 use crate::http::forward;
-use crate::meta::decide::cluster::register;
-use crate::meta::{ChangeError, Meta, NodeInfo};
+use crate::meta::{Meta, NodeInfo};
 use crate::shard::hosted::HostedShards;
 use crate::shard::hosting::METADATA;
 use crate::tables::gather;
@@ -111,7 +110,9 @@ impl Service {
                 None => Answer::NotLeader,
             },
             Question::Reaches { node } => Answer::Reaches(self.peers.is_connected(NodeId(node))),
-            Question::Succession { shard, leader } => self.succession(shard, NodeId(leader)),
+            Question::Succession { shard, leader } => {
+                failover::answer(&self.shards, &self.peers, shard, NodeId(leader))
+            }
             Question::Attached { topic } => self.attached(topic).await,
             question @ (Question::Records(_) | Question::Seal { .. }) => {
                 return self.of_partition(question).await;
@@ -145,29 +146,12 @@ impl Service {
         reached.map_err(|_| "the metadata of the node that was asked is behind".to_owned())
     }
 
-    /// Takes a node into the cluster, with whatever leads the metadata.
     async fn register(&self, broker_id: i32, node: NodeInfo) -> Answer {
         let Some(meta) = self.meta.get() else {
             return Answer::Refused("the node that was asked is starting itself".to_owned());
         };
-        let own = self.formation.raft.id().0;
-        let is_up = |raft_id| raft_id == own || self.peers.is_connected(NodeId(raft_id));
-        let decided = meta.change(|state| register(state, broker_id, &node, is_up));
-        match decided.await {
-            Ok(()) => Answer::Done,
-            Err(ChangeError::Refused(error)) => Answer::Refused(error.to_string()),
-            Err(ChangeError::Commit(error)) => Answer::Refused(error.to_string()),
-        }
-    }
-
-    fn succession(&self, shard: u64, leader: NodeId) -> Answer {
-        match self.shards.get(shard) {
-            Some(shard) => Answer::Succession {
-                gone: !self.peers.is_connected(leader),
-                last: shard.raft().last_entry(),
-            },
-            None => Answer::NotLeader,
-        }
+        let own = self.formation.raft.id();
+        members::answer(meta, &self.peers, own, (broker_id, node)).await
     }
 
     async fn read_index(&self, shard: u64) -> Answer {

@@ -98,26 +98,35 @@ impl Side {
         random: &Arc<dyn Random>,
         stop: &CancellationToken,
     ) {
-        if !self.peers.possible() {
-            return;
+        if self.peers.possible() {
+            keep_place((&self.peers, &self.leaders), meta, shards, random, stop);
         }
-        let peers = &self.peers;
-        let leaders = self.leaders.clone();
-        tokio::spawn(leaders.run(shards.clone(), peers.clone(), stop.clone()));
-        tokio::spawn(failover::run(
-            shards.clone(),
-            peers.clone(),
-            random.clone(),
-            stop.clone(),
-        ));
-        let (shards, meta, peers) = (shards.clone(), meta.clone(), peers.clone());
-        tokio::spawn(async move {
-            let watch = |shard: &Arc<ShardHost>| {
-                tokio::spawn(members::run(shard.clone(), meta.clone(), peers.clone()));
-            };
-            shards.for_each(watch).await;
-        });
     }
+}
+
+/// Starts what tells others who leads here, what replaces leaders, and what makes members those that the metadata names.
+pub fn keep_place(
+    (peers, leaders): (&Peers, &Arc<Leaders>),
+    meta: &Arc<Meta>,
+    shards: &Arc<HostedShards>,
+    random: &Arc<dyn Random>,
+    stop: &CancellationToken,
+) {
+    let leaders = leaders.clone();
+    tokio::spawn(leaders.run(shards.clone(), peers.clone(), stop.clone()));
+    tokio::spawn(failover::run(
+        shards.clone(),
+        peers.clone(),
+        random.clone(),
+        stop.clone(),
+    ));
+    let (shards, meta, peers) = (shards.clone(), meta.clone(), peers.clone());
+    tokio::spawn(async move {
+        let watch = |shard: &Arc<ShardHost>| {
+            tokio::spawn(members::run(shard.clone(), meta.clone(), peers.clone()));
+        };
+        shards.for_each(watch).await;
+    });
 }
 
 /// So that not all nodes dial at the same moments.

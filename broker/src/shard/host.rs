@@ -87,8 +87,10 @@ impl ShardHost {
         self.raft().leadership()
     }
 
+    /// While it recovers it knows of no leader.
     pub fn leadership(&self) -> Leadership {
-        *self.raft().leadership().borrow()
+        let raft = self.raft.get();
+        raft.map_or_else(Leadership::default, |raft| *raft.leadership().borrow())
     }
 
     pub fn next_handle(&self) -> u64 {

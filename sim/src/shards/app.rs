@@ -124,18 +124,6 @@ async fn start_shard(
         let founded = shard.found(&founders).await;
         founded.map_err(|error| error.to_string())?;
     }
-    tokio::spawn(watch(site.clone(), shard.clone()));
+    tokio::spawn(site.clone().tell_who_leads(shard.clone()));
     Ok((shard, recorder))
-}
-
-/// Tells the judge who leads.
-async fn watch(site: Site, shard: Shard) {
-    let mut leadership = shard.leadership();
-    loop {
-        let now = *leadership.borrow_and_update();
-        site.judge.led(&site.life, &shard, &now);
-        if leadership.changed().await.is_err() {
-            return;
-        }
-    }
 }

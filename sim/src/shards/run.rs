@@ -63,7 +63,10 @@ pub async fn run(seed: u64, trace: Arc<Trace>) -> Report {
         settings: plan.shards,
         trace: trace.clone(),
     };
-    let settings = Settings { seats: plan.seats };
+    let settings = Settings {
+        seats: plan.seats,
+        founders: plan.seats,
+    };
     let cluster = Cluster::new(app, settings, trace.clone(), &rng);
     let whole = Arc::new(AtomicBool::new(false));
     let chores = Chores {
