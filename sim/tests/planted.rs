@@ -35,7 +35,7 @@ const BUGS: &[Planted] = &[
     Planted::new("TornTailKept", 20, &["is damaged at offset"]),
     Planted::new(
         "TailCutBelowWatermark",
-        20,
+        40,
         &["has promised", "and starts with"],
     ),
     Planted::new("ChecksumNotChecked", 20, &["and is"]),
