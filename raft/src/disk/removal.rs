@@ -18,7 +18,7 @@ const GRACE: Duration = Duration::from_secs(1);
 /// Files that wait for it; more are freed at once.
 const MAX_FILES: usize = 64;
 
-/// Removes a file's name. Its space follows within seconds, or when the process ends.
+/// Removes a file's name. Its space follows, a second or two for each file that waits, or when the process ends.
 pub fn remove(path: &Path) -> io::Result<()> {
     let is_large = fs::metadata(path).is_ok_and(|found| found.len() > STEP_BYTES);
     // Where it cannot be opened, it is freed at once.
