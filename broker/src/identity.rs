@@ -138,7 +138,7 @@ fn is_empty(dir: &Path) -> io::Result<bool> {
 
 pub(crate) fn render(incarnation: u64, broker_id: i32) -> String {
     let lines = format!("{FIRST_LINE}\nincarnation {incarnation}\nbroker.id {broker_id}\n");
-    format!("{lines}crc32c {:08x}\n", crc32c::crc32c(lines.as_bytes()))
+    format!("{lines}crc32c {:08x}\n", weir_crc::crc32c(lines.as_bytes()))
 }
 
 pub(crate) fn parse(bytes: &[u8]) -> Result<(u64, i32), &'static str> {
@@ -149,7 +149,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<(u64, i32), &'static str> {
         .strip_prefix("crc32c ")
         .and_then(|c| c.strip_suffix('\n'))
         .ok_or("no checksum")?;
-    if checksum != format!("{:08x}", crc32c::crc32c(lines.as_bytes())) {
+    if checksum != format!("{:08x}", weir_crc::crc32c(lines.as_bytes())) {
         return Err("wrong checksum");
     }
     let mut lines = lines.lines();

@@ -6,13 +6,20 @@ use std::path::{Path, PathBuf};
 
 /// Crate by folder -> the workspace crates that it may depend on.
 const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
-    ("raft", &[]),
-    ("log", &[]),
+    ("crc", &[]),
+    ("raft", &["weir-crc"]),
+    ("log", &["weir-crc"]),
     ("schema", &[]),
     ("tables", &["weir-log", "weir-schema"]),
     (
         "broker",
-        &["weir-log", "weir-raft", "weir-schema", "weir-tables"],
+        &[
+            "weir-crc",
+            "weir-log",
+            "weir-raft",
+            "weir-schema",
+            "weir-tables",
+        ],
     ),
     (
         "broker/sim",

@@ -230,7 +230,7 @@ impl BatchHeader {
     /// Writes the header into its batch with a CRC that fits, and keeps that CRC.
     pub(crate) fn seal(&mut self, batch: &mut [u8]) {
         self.put(batch);
-        self.crc = crc32c::crc32c(&batch[CRC_FROM..]);
+        self.crc = weir_crc::crc32c(&batch[CRC_FROM..]);
         batch[CRC_AT..CRC_FROM].copy_from_slice(&self.crc.to_be_bytes());
     }
 }
@@ -243,7 +243,7 @@ pub fn assign(batch: &mut [u8], base_offset: Offset, leader_epoch: LeaderEpoch) 
 
 /// Compares the CRC that one whole batch carries with that of its bytes.
 pub fn verify_crc(batch: &[u8]) -> Result<(), BatchError> {
-    verify_crc_by(batch, |_, bytes| crc32c::crc32c(bytes))
+    verify_crc_by(batch, |_, bytes| weir_crc::crc32c(bytes))
 }
 
 /// The same, with the CRC-32C of the bytes from an index on told by `crc`.

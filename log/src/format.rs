@@ -100,7 +100,7 @@ pub fn decode(bytes: &mut &[u8]) -> Result<PartitionLog, FormatError> {
 }
 
 fn crc_of(state: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(&state[..CRC_AT]), &state[HEADER_LEN..])
+    weir_crc::append(weir_crc::crc32c(&state[..CRC_AT]), &state[HEADER_LEN..])
 }
 
 fn put_body(log: &PartitionLog, out: &mut Vec<u8>) {

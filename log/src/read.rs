@@ -426,7 +426,7 @@ pub(crate) fn read_blocks(
             return Err(corrupt(Damage::Length { expected, found }));
         }
         let bytes = rest.split_to(expected);
-        let (expected, found) = (block.crc, crc32c::crc32c(&bytes));
+        let (expected, found) = (block.crc, weir_crc::crc32c(&bytes));
         if expected != found && !planted::has(Bug::ChecksumNotChecked) {
             return Err(corrupt(Damage::Checksum { expected, found }));
         }

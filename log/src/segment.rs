@@ -153,7 +153,7 @@ impl SegmentIndex {
         if expected != found {
             return Err(Damage::Length { expected, found });
         }
-        let (expected, found) = (segment.index_crc, crc32c::crc32c(&bytes[4..]));
+        let (expected, found) = (segment.index_crc, weir_crc::crc32c(&bytes[4..]));
         if u32_at(bytes, 0) != expected || expected != found {
             return Err(Damage::Checksum { expected, found });
         }
@@ -211,7 +211,7 @@ pub fn file_header(file: u64) -> [u8; FILE_HEADER_LEN] {
     bytes[0..8].copy_from_slice(&MAGIC);
     bytes[8..10].copy_from_slice(&VERSION.to_le_bytes());
     bytes[16..24].copy_from_slice(&file.to_le_bytes());
-    let crc = crc32c::crc32c(&bytes[..28]);
+    let crc = weir_crc::crc32c(&bytes[..28]);
     bytes[28..32].copy_from_slice(&crc.to_le_bytes());
     bytes
 }
@@ -221,7 +221,7 @@ pub fn check_file_header(bytes: &[u8; FILE_HEADER_LEN], file: u64) -> Result<(),
     if bytes[0..8] != MAGIC {
         return Err("it does not start with the magic bytes of a segment file");
     }
-    if u32_at(bytes, 28) != crc32c::crc32c(&bytes[..28]) {
+    if u32_at(bytes, 28) != weir_crc::crc32c(&bytes[..28]) {
         return Err("the checksum of its header does not match");
     }
     if bytes[8..10] != VERSION.to_le_bytes() {
@@ -279,7 +279,7 @@ impl SegmentBuilder {
         self.max_timestamp = self.max_timestamp.max(header.max_timestamp);
         match self.blocks.last_mut() {
             Some(block) if block.len as usize + batch.len() <= BLOCK_BYTES => {
-                block.crc = crc32c::crc32c_append(block.crc, batch);
+                block.crc = weir_crc::append(block.crc, batch);
                 block.len += len;
                 block.last_offset = header.last_offset();
                 block.max_timestamp = block.max_timestamp.max(header.max_timestamp);
@@ -290,7 +290,7 @@ impl SegmentBuilder {
                 max_timestamp: header.max_timestamp,
                 at: self.at + self.bytes,
                 len,
-                crc: crc32c::crc32c(batch),
+                crc: weir_crc::crc32c(batch),
             }),
         }
         self.bytes += u64::from(len);
@@ -319,7 +319,7 @@ impl SegmentBuilder {
             out.extend(block.len.to_le_bytes());
             out.extend(block.crc.to_le_bytes());
         }
-        let index_crc = crc32c::crc32c(&out[start + 4..]);
+        let index_crc = weir_crc::crc32c(&out[start + 4..]);
         out[start..start + 4].copy_from_slice(&index_crc.to_le_bytes());
         let segment = Segment {
             base_offset: first.base_offset,

@@ -110,7 +110,7 @@ impl InvalidBatch {
 
 /// Checks the one batch in `batch` and corrects timestamp type, max_timestamp and codec.
 pub fn validate(mut batch: BytesMut, rules: &ProduceRules) -> Result<ValidBatch, InvalidBatch> {
-    try_validate(&mut batch, rules, |_, bytes| crc32c::crc32c(bytes))
+    try_validate(&mut batch, rules, |_, bytes| weir_crc::crc32c(bytes))
 }
 
 /// The same; a batch that is refused stays where it is, to be checked by other rules. `crc` tells the CRC-32C of the

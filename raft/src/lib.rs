@@ -15,7 +15,6 @@
 //! Left out: what entries mean, who may connect, and when files are retired.
 
 mod bring;
-pub mod crc;
 pub mod disk;
 mod env;
 mod group;

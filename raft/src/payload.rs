@@ -6,8 +6,6 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::crc;
-
 /// A known sum is used from this length on: below, summing the bytes again is as quick.
 const WORTH_COMBINING: usize = 16 << 10;
 
@@ -62,9 +60,9 @@ impl Piece {
     /// The CRC-32C of bytes with the sum `before` and these behind them.
     pub(crate) fn append_crc(&self, before: u32) -> u32 {
         let (count, tail) = self.to_sum();
-        let summed = crc32c::crc32c_append(before, &self.bytes[..count]);
+        let summed = weir_crc::append(before, &self.bytes[..count]);
         match tail {
-            Some(tail) => crc::combine(summed, tail, (self.bytes.len() - count) as u32),
+            Some(tail) => weir_crc::combine(summed, tail, (self.bytes.len() - count) as u32),
             None => summed,
         }
     }
@@ -183,14 +181,14 @@ mod tests {
             .collect();
         let tail = Some(TailCrc {
             from: 21,
-            crc: crc32c::crc32c(&bytes[21..]),
+            crc: weir_crc::crc32c(&bytes[21..]),
         });
         let known = Piece {
             tail,
             ..Piece::from(bytes.clone())
         };
         assert_eq!(known.to_sum().0, 21, "the known sum is used");
-        assert_eq!(known.append_crc(7), crc32c::crc32c_append(7, &bytes));
+        assert_eq!(known.append_crc(7), weir_crc::append(7, &bytes));
         assert_eq!(Piece::from(bytes).append_crc(7), known.append_crc(7));
     }
 

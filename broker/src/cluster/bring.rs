@@ -437,7 +437,7 @@ fn compacted(log: &PartitionLog) -> (i64, u64) {
         bytes[..8].copy_from_slice(&mark.to_le_bytes());
         bytes[8..16].copy_from_slice(&segment.file.to_le_bytes());
         bytes[16..].copy_from_slice(&segment.at.to_le_bytes());
-        let mark = u64::from(crc32c::crc32c(&bytes)) | 1 << 32;
+        let mark = u64::from(weir_crc::crc32c(&bytes)) | 1 << 32;
         (segment.last_offset + 1, mark)
     })
 }

@@ -93,14 +93,14 @@ fn render(belonging: &Belonging) -> String {
     for (broker, rack) in &founding.racks {
         lines += &format!("rack {broker} {}\n", serde_json::json!(rack));
     }
-    format!("{lines}crc32c {:08x}\n", crc32c::crc32c(lines.as_bytes()))
+    format!("{lines}crc32c {:08x}\n", weir_crc::crc32c(lines.as_bytes()))
 }
 
 fn parse(bytes: &[u8]) -> Result<Belonging, &'static str> {
     let text = std::str::from_utf8(bytes).map_err(|_| "it is not text")?;
     let at = text.rfind("crc32c ").ok_or("no checksum")?;
     let (lines, checksum) = text.split_at(at);
-    if checksum != format!("crc32c {:08x}\n", crc32c::crc32c(lines.as_bytes())) {
+    if checksum != format!("crc32c {:08x}\n", weir_crc::crc32c(lines.as_bytes())) {
         return Err("wrong checksum");
     }
     let mut lines = lines.lines();

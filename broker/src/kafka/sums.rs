@@ -3,8 +3,6 @@
 //! A batch's checksum is composed of them. Taken only once the frame is whole, it would bring a megabyte into the cache
 //! a second time.
 
-use weir_raft::crc;
-
 /// Bytes of a part.
 const PART_BYTES: usize = 32 << 10;
 /// Frames that are shorter are still in the cache when they are whole.
@@ -30,7 +28,7 @@ impl Sums {
     pub fn extend(&mut self, arrived: &[u8]) {
         if self.is_taken {
             let parts = arrived.chunks_exact(PART_BYTES).skip(self.parts.len());
-            self.parts.extend(parts.map(crc_fast::crc32_iscsi));
+            self.parts.extend(parts.map(weir_crc::crc32c));
         }
     }
 
@@ -39,14 +37,14 @@ impl Sums {
         let first = at.div_ceil(PART_BYTES);
         let end = ((at + bytes.len()) / PART_BYTES).min(self.parts.len());
         if first >= end {
-            return crc32c::crc32c(bytes);
+            return weir_crc::crc32c(bytes);
         }
-        let before = crc32c::crc32c(&bytes[..first * PART_BYTES - at]);
+        let before = weir_crc::crc32c(&bytes[..first * PART_BYTES - at]);
         let parts = self.parts[first..end].iter();
         let until = parts.fold(before, |crc, part| {
-            crc::combine(crc, *part, PART_BYTES as u32)
+            weir_crc::combine(crc, *part, PART_BYTES as u32)
         });
-        crc32c::crc32c_append(until, &bytes[end * PART_BYTES - at..])
+        weir_crc::append(until, &bytes[end * PART_BYTES - at..])
     }
 }
 
@@ -85,7 +83,11 @@ mod tests {
                 .filter(|end| at <= *end)
             {
                 let bytes = &frame[at..end];
-                assert_eq!(sums.crc(at, bytes), crc32c::crc32c(bytes), "{at} to {end}");
+                assert_eq!(
+                    sums.crc(at, bytes),
+                    weir_crc::crc32c(bytes),
+                    "{at} to {end}"
+                );
             }
         }
     }
@@ -96,6 +98,6 @@ mod tests {
         let mut short = Sums::of_frame(bytes.len());
         short.extend(&bytes);
         assert!(short.parts.is_empty());
-        assert_eq!(short.crc(0, &bytes), crc32c::crc32c(&bytes));
+        assert_eq!(short.crc(0, &bytes), weir_crc::crc32c(&bytes));
     }
 }

@@ -164,7 +164,7 @@ fn an_index_with_impossible_numbers_is_refused() {
         first[16..20].copy_from_slice(&50u32.to_le_bytes());
         second[0..8].copy_from_slice(&second_base.to_le_bytes());
         second[16..20].copy_from_slice(&second_len.to_le_bytes());
-        segment.index_crc = crc32c::crc32c(&index[4..]);
+        segment.index_crc = weir_crc::crc32c(&index[4..]);
         index[..4].copy_from_slice(&segment.index_crc.to_le_bytes());
         let decoded = SegmentIndex::decode(&segment, &index);
         assert_eq!(decoded, Err(Damage::Index), "{second_base} {second_len}");

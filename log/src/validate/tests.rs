@@ -82,7 +82,7 @@ fn exactly_one_batch_of_magic_2() {
 #[test]
 fn a_checksum_that_is_told_is_the_one_that_counts() {
     let sent = batch(Codec::None, &[NOW]);
-    let crc = crc32c::crc32c(&sent[CRC_FROM..]);
+    let crc = weir_crc::crc32c(&sent[CRC_FROM..]);
     let tell = |told: u32| {
         try_validate(&mut sent.clone(), &rules(), |at, bytes| {
             assert_eq!((at, bytes), (CRC_FROM, &sent[CRC_FROM..]));

@@ -161,7 +161,7 @@ fn encode(shard: ShardId, snapshot: &Snapshot) -> (Vec<u8>, [u8; CRC_LEN]) {
         "the header is as long as the table says"
     );
     head.extend(members);
-    let crc = crc32c::crc32c_append(crc32c::crc32c(&head), &snapshot.snapshot);
+    let crc = weir_crc::append(weir_crc::crc32c(&head), &snapshot.snapshot);
     (head, crc.to_le_bytes())
 }
 
@@ -170,7 +170,7 @@ pub fn decode(shard: ShardId, bytes: Bytes) -> Option<Snapshot> {
     let content_len = bytes.len().checked_sub(CRC_LEN)?;
     let crc = u32::from_le_bytes(bytes[content_len..].try_into().ok()?);
     let content = bytes.slice(..content_len);
-    if crc != crc32c::crc32c(&content) || content.len() < HEADER_LEN || content[..8] != MAGIC {
+    if crc != weir_crc::crc32c(&content) || content.len() < HEADER_LEN || content[..8] != MAGIC {
         return None;
     }
     let u64_at = |at: usize| content[at..at + 8].try_into().ok().map(u64::from_le_bytes);

@@ -128,7 +128,7 @@ impl Blocks {
         }
         piece.bytes.chunks(PART).fold(crc, |crc, part| {
             self.copy(part);
-            crc32c::crc32c_append(crc, part)
+            weir_crc::append(crc, part)
         })
     }
 
@@ -187,7 +187,7 @@ mod tests {
                 offset: at as u32,
             };
             let header = RecordHeader::decode(written, 9, place).expect("a header");
-            assert_eq!(header.body_crc, crc32c::crc32c(body));
+            assert_eq!(header.body_crc, weir_crc::crc32c(body));
             assert_eq!(bytes[at + 64..at + 64 + body.len()], body[..]);
             at = header.end() as usize;
         }

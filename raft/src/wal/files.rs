@@ -344,7 +344,7 @@ fn checked_body(mut record: Bytes, salt: u64, pos: WalPos) -> Option<Bytes> {
     };
     let header = RecordHeader::decode(record[..].try_into().ok()?, salt, at)?;
     let matches = header.body_len as usize == body.len();
-    let sum = || header.body_crc == crc32c::crc32c(&body);
+    let sum = || header.body_crc == weir_crc::crc32c(&body);
     (matches && (planted::has(Bug::ChecksumNotChecked) || sum())).then_some(body)
 }
 

@@ -145,7 +145,7 @@ impl FileHeader {
         bytes[32..40].copy_from_slice(&self.salt.to_le_bytes());
         bytes[40..48].copy_from_slice(&self.node.to_le_bytes());
         bytes[48..56].copy_from_slice(&self.len.to_le_bytes());
-        let crc = crc32c::crc32c(&bytes[..60]);
+        let crc = weir_crc::crc32c(&bytes[..60]);
         bytes[60..64].copy_from_slice(&crc.to_le_bytes());
         bytes
     }
@@ -155,7 +155,7 @@ impl FileHeader {
         if bytes[0..8] != MAGIC {
             return Err("it does not start with the magic bytes of a WAL file");
         }
-        if crc32c::crc32c(&bytes[..60]) != u32_at(bytes, 60) {
+        if weir_crc::crc32c(&bytes[..60]) != u32_at(bytes, 60) {
             return Err("the checksum of its header does not match");
         }
         if bytes[8..10] != FILE_VERSION.to_le_bytes() {
@@ -294,7 +294,7 @@ impl EntryForm {
 }
 
 fn header_crc(salt: u64, bytes: &[u8; RECORD_HEADER_LEN as usize]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(&salt.to_le_bytes()), &bytes[4..])
+    weir_crc::append(weir_crc::crc32c(&salt.to_le_bytes()), &bytes[4..])
 }
 
 fn u32_at(bytes: &[u8; 64], at: usize) -> u32 {
@@ -323,7 +323,7 @@ mod tests {
                 offset: 128,
             },
             body_len: 5,
-            body_crc: crc32c::crc32c(b"hello"),
+            body_crc: weir_crc::crc32c(b"hello"),
             durable: WalPos {
                 file: 8,
                 offset: 4096,

@@ -67,7 +67,7 @@ fn encode(end: WalPos) -> [u8; LEN] {
     let mut bytes = [0; LEN];
     bytes[..8].copy_from_slice(&end.file.to_le_bytes());
     bytes[8..12].copy_from_slice(&end.offset.to_le_bytes());
-    let crc = crc32c::crc32c(&bytes[..12]);
+    let crc = weir_crc::crc32c(&bytes[..12]);
     bytes[12..].copy_from_slice(&crc.to_le_bytes());
     bytes
 }
@@ -77,7 +77,7 @@ fn decode(bytes: &[u8; LEN]) -> Option<WalPos> {
         let bytes = bytes[at..at + 4].try_into();
         u32::from_le_bytes(bytes.expect("four bytes"))
     };
-    (u32_at(12) == crc32c::crc32c(&bytes[..12])).then(|| WalPos {
+    (u32_at(12) == weir_crc::crc32c(&bytes[..12])).then(|| WalPos {
         file: u64::from(u32_at(0)) | u64::from(u32_at(4)) << 32,
         offset: u32_at(8),
     })

@@ -76,7 +76,7 @@ impl Scan {
         let mut at = u64::from(offset + RECORD_HEADER_LEN);
         while at < end {
             let len = WINDOW.min((end - at) as usize);
-            crc = crc32c::crc32c_append(crc, self.bytes(at, len)?);
+            crc = weir_crc::append(crc, self.bytes(at, len)?);
             at += len as u64;
         }
         let gap = (u64::from(header.end()) - end) as usize;

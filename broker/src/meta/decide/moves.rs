@@ -125,7 +125,7 @@ fn reassign_one(
         return Ok(cancel);
     }
     let index = usize::try_from(partition).unwrap_or(0);
-    let to = shard_for(&name, index, &shards.exactly_on(replicas));
+    let to = shard_for(&name, index, &shards.on(replicas));
     Ok((now != Some(Move::to(to))).then_some(MetaCommand::StartMove { id, partition, to }))
 }
 

@@ -422,7 +422,7 @@ impl<'a> Spread<'a> {
         self.count(from, -1);
         self.count(site, 1);
         if self.sites[site].shards.is_empty() {
-            self.sites[site].shards = self.shards.exactly_on(&to);
+            self.sites[site].shards = self.shards.on(&to);
         }
         let index = usize::try_from(partition).unwrap_or(0);
         let start = MetaCommand::StartMove {

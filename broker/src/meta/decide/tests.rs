@@ -302,6 +302,21 @@ fn assigned_replicas_that_no_shard_has_get_one() {
     assert_eq!(places, [[2, 0], [0, 2]]);
 }
 
+/// The order says who leads next.
+#[test]
+fn assigned_replicas_keep_their_order() {
+    let mut cluster = three_nodes();
+    let mut new = cluster.new_topic("t");
+    new.assignments = vec![(0, vec![2, 0, 1]), (1, vec![2, 1, 0]), (2, vec![2, 0, 1])];
+    let created = cluster.create_as(&new).unwrap();
+    let topic = cluster.state.topics().by_id(created.id).unwrap();
+    let shards: Vec<u64> = topic.partitions.iter().map(|place| place.shard).collect();
+    let replicas = |shard: &u64| cluster.state.replicas_of(*shard);
+    let places: Vec<_> = shards.iter().map(replicas).collect();
+    assert_eq!(places, [[2, 0, 1], [2, 1, 0], [2, 0, 1]]);
+    assert_eq!(shards[0], shards[2], "one shard serves both");
+}
+
 #[test]
 fn refused_topics_say_why() {
     let mut cluster = Cluster::new();

@@ -257,27 +257,8 @@ impl<'a> Shards<'a> {
         shards
     }
 
-    /// The shards with just these replicas and, where there are several, this one first to lead.
-    fn on(&mut self, replicas: &[i32]) -> Vec<u64> {
-        let wanted: BTreeSet<&i32> = replicas.iter().collect();
-        let all = self.all();
-        let fits = |info: &ShardInfo| {
-            info.replicas.first() == replicas.first()
-                && info.replicas.iter().collect::<BTreeSet<_>>() == wanted
-        };
-        let fitting: Vec<u64> = all
-            .iter()
-            .filter(|(_, info)| fits(info))
-            .map(|(id, _)| *id)
-            .collect();
-        if !fitting.is_empty() {
-            return fitting;
-        }
-        vec![self.make(replicas)]
-    }
-
     /// The shards with just these replicas in this order.
-    pub(super) fn exactly_on(&mut self, replicas: &[i32]) -> Vec<u64> {
+    pub(super) fn on(&mut self, replicas: &[i32]) -> Vec<u64> {
         let all = self.all().into_iter();
         let fitting = all.filter(|(_, info)| info.replicas == replicas);
         let fitting: Vec<u64> = fitting.map(|(id, _)| id).collect();

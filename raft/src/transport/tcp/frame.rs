@@ -72,8 +72,8 @@ pub fn header(stream: u64, total: u32, kind: Kind, last: bool, piece: &[Bytes]) 
     rest.put_u8(kind as u8);
     rest.put_u8(u8::from(last));
     rest.put_u16_le(0);
-    let crc = piece.iter().fold(crc32c::crc32c(&rest), |crc, part| {
-        crc32c::crc32c_append(crc, part)
+    let crc = piece.iter().fold(weir_crc::crc32c(&rest), |crc, part| {
+        weir_crc::append(crc, part)
     });
     let mut bytes = BytesMut::with_capacity(HEADER_LEN);
     bytes.put_u32_le(len as u32);
@@ -144,7 +144,7 @@ impl Assembler {
                     return Err(io::ErrorKind::UnexpectedEof.into());
                 }
             }
-            let crc = crc32c::crc32c_append(crc32c::crc32c(&bytes[8..]), &message[start..]);
+            let crc = weir_crc::append(weir_crc::crc32c(&bytes[8..]), &message[start..]);
             if crc != header.crc {
                 return Err(malformed("a piece arrived with other bytes than were sent"));
             }

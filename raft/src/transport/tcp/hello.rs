@@ -60,7 +60,7 @@ fn encode(hello: &Hello) -> [u8; LEN] {
     bytes[10..12].copy_from_slice(&hello.versions.newest.to_le_bytes());
     bytes[12..16].copy_from_slice(&hello.seat.0.to_le_bytes());
     bytes[16..24].copy_from_slice(&hello.node.0.to_le_bytes());
-    let crc = crc32c::crc32c(&bytes[..24]);
+    let crc = weir_crc::crc32c(&bytes[..24]);
     bytes[24..].copy_from_slice(&crc.to_le_bytes());
     bytes
 }
@@ -70,7 +70,7 @@ fn decode(bytes: &[u8; LEN]) -> Result<Hello, &'static str> {
     if bytes[..8] != MAGIC {
         return Err("this is no node of Weir");
     }
-    if crc != crc32c::crc32c(&bytes[..24]) {
+    if crc != weir_crc::crc32c(&bytes[..24]) {
         return Err("the introduction arrived damaged");
     }
     let u16_at = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);

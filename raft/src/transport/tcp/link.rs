@@ -26,7 +26,8 @@ const FIRST_WAIT: Duration = Duration::from_millis(20);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// A connection on which a question waits, and nothing has arrived for as long, is given up.
 const SILENCE: Duration = Duration::from_secs(5);
-const READ_BUFFER_BYTES: usize = 64 << 10;
+/// For short messages, many at once. Of a long piece only its ends pass through it, and are copied once more.
+const READ_BUFFER_BYTES: usize = 16 << 10;
 
 /// One address, and the connection to whoever answers there while there is one.
 pub struct Link {

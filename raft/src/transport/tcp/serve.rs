@@ -23,7 +23,8 @@ const HELLO_LIMIT: Duration = Duration::from_secs(3);
 const MAX_STRANGERS: usize = 1024;
 /// Questions of one caller that are being answered; the next ones wait in its connection.
 const MAX_AT_ONCE: usize = 1024;
-const READ_BUFFER_BYTES: usize = 64 << 10;
+/// For short messages, many at once. Of a long piece only its ends pass through it, and are copied once more.
+const READ_BUFFER_BYTES: usize = 16 << 10;
 /// How long accepting pauses when the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
