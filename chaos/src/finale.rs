@@ -177,6 +177,7 @@ fn read_topic<T>(
             Whole {
                 node: place,
                 partition: one.partition,
+                end,
                 records: Vec::new(),
             },
         );

@@ -124,6 +124,8 @@ pub struct Whole<T> {
     /// The node that led it then.
     pub node: usize,
     pub partition: i32,
+    /// Where it ended when reading began.
+    pub end: i64,
     /// By offset.
     pub records: Vec<(i64, T)>,
 }

@@ -53,6 +53,7 @@ fn good() -> History {
         logs: vec![Whole {
             node: 0,
             partition: 0,
+            end: 4,
             records: vec![(0, 10), (1, 11), (2, 12), (3, 15)],
         }],
         ..History::default()

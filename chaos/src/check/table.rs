@@ -109,6 +109,7 @@ mod tests {
             table_logs: vec![Whole {
                 node: 0,
                 partition: 0,
+                end: 4,
                 records: records.collect(),
             }],
             scans: BTreeMap::from([(0, rows.clone()), (1, rows)]),

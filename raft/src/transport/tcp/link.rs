@@ -209,6 +209,9 @@ impl Link {
         let dialled = async {
             let stream = TcpStream::connect(&self.address).await?;
             stream.set_nodelay(true)?;
+            // What a connection that is given up has not sent yet must not arrive once the network is whole again: who
+            // asked was told that it failed, and may have asked another way since.
+            stream.set_zero_linger()?;
             let mut stream = shared.guard.connect(stream, &self.address).await?;
             let said = hello::say(&mut stream, &shared.hello).await;
             // Who is refused can say nothing any more, and still hears why.

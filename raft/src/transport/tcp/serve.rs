@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use rustix::net::sockopt;
 use tokio::io::{BufReader, ReadHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -25,6 +26,9 @@ const MAX_STRANGERS: usize = 1024;
 const MAX_AT_ONCE: usize = 1024;
 /// For short messages, many at once. Of a long piece only its ends pass through it, and are copied once more.
 const READ_BUFFER_BYTES: usize = 16 << 10;
+/// A connection on which nothing arrives for so long is probed, and again so often.
+const PROBE_AFTER: Duration = Duration::from_secs(10);
+const PROBES: u32 = 6;
 /// How long accepting pauses when the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -77,6 +81,7 @@ pub async fn serve(listener: TcpListener, shared: Arc<Shared>, answerer: Answere
 /// Secures a connection and hears who calls. An error refuses the caller.
 async fn meet(stream: TcpStream, shared: &Shared) -> io::Result<(Box<dyn Wire>, Caller)> {
     stream.set_nodelay(true)?;
+    notice_who_is_gone(&stream)?;
     let introduced = async {
         let mut stream = shared.guard.accept(stream).await?;
         let theirs = hello::hear(&mut stream).await?;
@@ -91,6 +96,14 @@ async fn meet(stream: TcpStream, shared: &Shared) -> io::Result<(Box<dyn Wire>, 
         node: theirs.node,
     };
     Ok((stream, caller))
+}
+
+/// A caller that lost its power says no goodbye, and that of one that gave up may be lost: it is probed.
+fn notice_who_is_gone(stream: &TcpStream) -> io::Result<()> {
+    sockopt::set_tcp_keepidle(stream, PROBE_AFTER)?;
+    sockopt::set_tcp_keepintvl(stream, PROBE_AFTER)?;
+    sockopt::set_tcp_keepcnt(stream, PROBES)?;
+    Ok(sockopt::set_socket_keepalive(stream, true)?)
 }
 
 async fn converse(

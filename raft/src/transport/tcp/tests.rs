@@ -320,6 +320,35 @@ async fn a_broken_connection_is_dialled_again() {
     again.stop().await;
 }
 
+/// A peer that takes no bytes for a while, as behind a cut, and finds the connection given up.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_sent_before_a_connection_was_given_up_never_arrives() {
+    const QUESTION_BYTES: usize = 32 << 20;
+    let a = Member::start(1, 11).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("bound").to_string();
+    a.transport.connect(address);
+    let (mut stream, _) = listener.accept().await.expect("it dials");
+    let own = hello::Hello {
+        versions: hello::VERSIONS,
+        seat: Seat(2),
+        node: NodeId(12),
+    };
+    hello::hear(&mut stream).await.expect("introduced");
+    hello::say(&mut stream, &own).await.expect("heard");
+    a.until_met(1).await;
+    let question = Bytes::from(vec![9; QUESTION_BYTES]);
+    let asked = a.transport.ask(NodeId(12), question);
+    let asked = tokio::time::timeout(Duration::from_millis(300), asked).await;
+    asked.expect_err("nobody answers");
+    a.stop().await;
+    let mut arrived = Vec::new();
+    let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut arrived)).await;
+    let error = read.expect("in time").expect_err("it was given up");
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    assert!(arrived.len() < QUESTION_BYTES, "all of it arrived");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_finds_itself_in_a_list_of_addresses_and_who_else_is_there() {
     let (a, b) = (Member::start(1, 11).await, Member::start(2, 12).await);
