@@ -22,6 +22,8 @@ pub enum Fault {
     Write,
     /// Writes fail with `StorageFull`.
     Full,
+    /// Names are neither changed nor removed, as where a directory has no room left.
+    Names,
 }
 
 /// A file system in memory. Clones share it.
@@ -212,13 +214,16 @@ impl Disk for MemDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.state.lock();
+        state.check(Fault::Names)?;
         let inode = state.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
         state.names.insert(to.to_owned(), inode);
         Ok(())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        let removed = self.state.lock().names.remove(path);
+        let mut state = self.state.lock();
+        state.check(Fault::Names)?;
+        let removed = state.names.remove(path);
         removed.map(drop).ok_or(io::ErrorKind::NotFound.into())
     }
 

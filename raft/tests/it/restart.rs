@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use weir_raft::disk::Fault;
 use weir_raft::{NodeId, OpenError, ShardId};
 
 use crate::fixture::{SHARD, World, enqueue, open_term, put};
@@ -126,6 +127,41 @@ async fn retired_files_are_used_again_and_their_old_content_never_shows_up() {
         }
     }
     assert!(world.watcher.damage.lock().is_empty());
+}
+
+/// A start would take the gap behind it for a loss.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_could_not_be_retired_is_retired_before_later_ones() {
+    let world = World::new();
+    let (node, shard, _) = world.start().await;
+    let mut expected = Vec::new();
+    while node.wal_usage().files < 5 {
+        let text = format!("{}.{}", expected.len(), "z".repeat(3000));
+        put(&shard, &text).await;
+        expected.push(text);
+    }
+    let upto = shard.snapshot().await.expect("stored").expect("not empty");
+    shard.purge(upto).await.expect("purged");
+    let oldest = node.wal_files().0;
+    world.disk.inject(Fault::Names);
+    // Until it is known which files are of no use any more, there is nothing to do.
+    let mut refused = false;
+    for _ in 0..500 {
+        refused = node.retire_wal(u64::MAX).await.is_err();
+        if refused {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(refused, "{:?}", node.wal_usage());
+    assert_eq!(node.wal_files().0, oldest);
+    world.disk.heal();
+    node.retire_wal(u64::MAX).await.expect("retired");
+    assert!(!world.wal_files().contains(&world.wal_file(oldest)));
+    node.shutdown().await;
+    let (node, _, recorder) = world.start().await;
+    assert_eq!(recorder.payloads(), expected);
+    node.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
