@@ -23,6 +23,9 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt};
 pub const HEADER_LEN: usize = 24;
 /// The longest piece.
 pub const PIECE_BYTES: usize = 256 << 10;
+/// What both ends read through, for short messages, many at once. Of a long piece only its ends pass through it, and are
+/// copied once more.
+pub const READ_BUFFER_BYTES: usize = 16 << 10;
 /// The longest message: one entry at its largest, or a snapshot.
 pub const MAX_MESSAGE_BYTES: usize = u32::MAX as usize;
 /// As much is set aside for a message that was only announced.

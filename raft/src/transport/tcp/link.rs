@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::frame::{Assembler, Kind};
+use super::frame::{Assembler, Kind, READ_BUFFER_BYTES};
 use super::hello::{self, Hello};
 use super::outbox::Outbox;
 use super::{Shared, Wire};
@@ -26,8 +26,6 @@ const FIRST_WAIT: Duration = Duration::from_millis(20);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// A connection on which a question waits, and nothing has arrived for as long, is given up.
 const SILENCE: Duration = Duration::from_secs(5);
-/// For short messages, many at once. Of a long piece only its ends pass through it, and are copied once more.
-const READ_BUFFER_BYTES: usize = 16 << 10;
 
 /// One address, and the connection to whoever answers there while there is one.
 pub struct Link {

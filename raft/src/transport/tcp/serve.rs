@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::frame::{Assembler, Kind, Message};
+use super::frame::{Assembler, Kind, Message, READ_BUFFER_BYTES};
 use super::outbox::Outbox;
 use super::refusals::Refusals;
 use super::{Caller, Service, Shared, Wire, hello};
@@ -24,8 +24,6 @@ const HELLO_LIMIT: Duration = Duration::from_secs(3);
 const MAX_STRANGERS: usize = 1024;
 /// Questions of one caller that are being answered; the next ones wait in its connection.
 const MAX_AT_ONCE: usize = 1024;
-/// For short messages, many at once. Of a long piece only its ends pass through it, and are copied once more.
-const READ_BUFFER_BYTES: usize = 16 << 10;
 /// A connection on which nothing arrives for so long is probed, and again so often.
 const PROBE_AFTER: Duration = Duration::from_secs(10);
 const PROBES: u32 = 6;
