@@ -4,11 +4,15 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
+use kafka_protocol::messages::delete_records_request::DeleteRecordsTopic;
 use kafka_protocol::messages::delete_records_response::{
     DeleteRecordsPartitionResult, DeleteRecordsTopicResult,
 };
 use kafka_protocol::messages::{ApiKey, DeleteRecordsRequest, DeleteRecordsResponse};
+use tokio::time::{Instant, timeout_at};
 
+use super::patience::patience;
 use crate::broker::Broker;
 use crate::kafka::produce::request::TopicRef;
 use crate::kafka::{Api, ErrorCode, Session};
@@ -16,6 +20,9 @@ use crate::shard::entry::{Body, TrimItem};
 
 /// Instead of an offset: everything up to the high watermark.
 const HIGH_WATERMARK: i64 = -1;
+/// A trim takes an fsync, so a shorter wait than this would tell nothing: Kafka's leader trims its own log whatever the
+/// timeout, which clients therefore set to 0.
+const MIN_WAIT: Duration = Duration::from_secs(1);
 
 pub struct DeleteRecords;
 
@@ -32,34 +39,36 @@ impl Api for DeleteRecords {
         request: DeleteRecordsRequest,
     ) -> impl Future<Output = DeleteRecordsResponse> + Send + 'static {
         let broker = broker.clone();
-        let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
+        let deadline = Instant::now() + patience(request.timeout_ms).max(MIN_WAIT);
         async move {
-            let mut topics = Vec::with_capacity(request.topics.len());
-            for topic in request.topics {
-                let reference = TopicRef::Name(topic.name.to_string());
-                let mut partitions = Vec::with_capacity(topic.partitions.len());
-                for asked in topic.partitions {
-                    let (index, offset) = (asked.partition_index, asked.offset);
-                    let trimmed =
-                        tokio::time::timeout(timeout, trim(&broker, &reference, index, offset))
-                            .await;
-                    let result = trimmed.unwrap_or(Err(ErrorCode::RequestTimedOut));
-                    partitions.push(
-                        DeleteRecordsPartitionResult::default()
-                            .with_partition_index(index)
-                            .with_low_watermark(*result.as_ref().unwrap_or(&-1))
-                            .with_error_code(result.err().map_or(0, |error| error.code())),
-                    );
-                }
-                topics.push(
-                    DeleteRecordsTopicResult::default()
-                        .with_name(topic.name)
-                        .with_partitions(partitions),
-                );
-            }
-            DeleteRecordsResponse::default().with_topics(topics)
+            let topics = request
+                .topics
+                .into_iter()
+                .map(|topic| trim_topic(&broker, topic, deadline));
+            DeleteRecordsResponse::default().with_topics(join_all(topics).await)
         }
     }
+}
+
+/// All partitions at once, so that they share the deadline and not each other's time.
+async fn trim_topic(
+    broker: &Broker,
+    topic: DeleteRecordsTopic,
+    deadline: Instant,
+) -> DeleteRecordsTopicResult {
+    let reference = &TopicRef::Name(topic.name.to_string());
+    let partitions = topic.partitions.into_iter().map(async |asked| {
+        let (index, offset) = (asked.partition_index, asked.offset);
+        let trimmed = timeout_at(deadline, trim(broker, reference, index, offset)).await;
+        let result = trimmed.unwrap_or(Err(ErrorCode::RequestTimedOut));
+        DeleteRecordsPartitionResult::default()
+            .with_partition_index(index)
+            .with_low_watermark(*result.as_ref().unwrap_or(&-1))
+            .with_error_code(result.err().map_or(0, |error| error.code()))
+    });
+    DeleteRecordsTopicResult::default()
+        .with_name(topic.name)
+        .with_partitions(join_all(partitions).await)
 }
 
 /// The log start after the trim.

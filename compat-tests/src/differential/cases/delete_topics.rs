@@ -114,6 +114,10 @@ pub fn record_cases(c: &mut Cases) {
         trim(t, v, &[(&topic, 0, 5)])?;
         trim(t, v, &[(&topic, 0, 2)])
     });
+    c.each("no time to wait", RECORDS, |t, v| {
+        let topic = filled(t, &[])?;
+        trim_within(t, v, &[(&topic, 0, 4)], 0)
+    });
     c.each("empty log", RECORDS, |t, v| {
         let topic = t.topic("t", 1)?;
         trim(t, v, &[(&topic, 0, 0)])?;
@@ -166,6 +170,15 @@ fn filled(t: &mut Trial, configs: &[(&str, &str)]) -> Result<Topic> {
 
 /// Each partition and the offset that becomes its first.
 fn trim(t: &mut Trial, v: i16, partitions: &[(&Topic, i32, i64)]) -> Result<()> {
+    trim_within(t, v, partitions, 10_000)
+}
+
+fn trim_within(
+    t: &mut Trial,
+    v: i16,
+    partitions: &[(&Topic, i32, i64)],
+    timeout_ms: i32,
+) -> Result<()> {
     let partition = |(_, partition, offset): &(&Topic, i32, i64)| {
         DeleteRecordsPartition::default()
             .with_partition_index(*partition)
@@ -184,7 +197,7 @@ fn trim(t: &mut Trial, v: i16, partitions: &[(&Topic, i32, i64)]) -> Result<()> 
         v,
         DeleteRecordsRequest::default()
             .with_topics(topics)
-            .with_timeout_ms(10_000),
+            .with_timeout_ms(timeout_ms),
     )?;
     Ok(())
 }
