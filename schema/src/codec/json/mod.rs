@@ -133,10 +133,18 @@ impl JsonSchema {
         Ok(top.columns(bare))
     }
 
-    /// The row's columns in the schema's order, without nulls that may be absent.
+    /// The row's columns in the schema's order, without nulls that may be absent. A schema may demand what is no column
+    /// (`required` names it, `properties` do not): then there is no such form.
     pub(crate) fn canonical(&self, payload: &[u8], style: JsonStyle) -> Result<Vec<u8>, Fault> {
         let top = self.top.as_ref().map_err(|e| fault(e.to_string()))?;
         let document = top.write(&top.read(self.document(payload)?)?)?;
-        Ok(style::write(&document, style))
+        let written = style::write(&document, style);
+        if written != payload {
+            validator::validate(&self.validator, self.cost, &document).map_err(|mut refused| {
+                refused.reason = format!("with its columns alone: {}", refused.reason);
+                refused
+            })?;
+        }
+        Ok(written)
     }
 }

@@ -275,6 +275,18 @@ fn a_key_has_one_form_of_each_style() {
 }
 
 #[test]
+fn a_key_whose_schema_demands_what_is_no_column_has_no_canonical_form() {
+    let schema = schema(&object(json!({"k": {"type": "string"}}), &["k", "n"]));
+    let key = br#"{"k":"x","n":5}"#;
+    schema.check(key).unwrap();
+    let refused = schema.canonical(key, JsonStyle::Compact).unwrap_err();
+    assert_eq!(
+        refused.reason,
+        r#"with its columns alone: "n" is a required property"#
+    );
+}
+
+#[test]
 fn an_old_document_reads_in_the_latest_schema() {
     let old = schema(&object(
         json!({"gone": {"type": "string"}, "n": {"type": "integer"}}),
