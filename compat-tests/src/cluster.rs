@@ -75,7 +75,7 @@ impl Cluster {
     }
 
     /// Tells all nodes of a file with these options.
-    fn set_up(&mut self, options: &str) -> Result<()> {
+    pub fn set_up(&mut self, options: &str) -> Result<()> {
         let dir = tempfile::tempdir()?;
         let file = dir.path().join("weir.toml");
         std::fs::write(&file, options)?;

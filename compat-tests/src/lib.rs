@@ -14,6 +14,7 @@ pub mod cluster;
 pub mod differential;
 pub mod http;
 pub mod kafka;
+pub mod librdkafka;
 pub mod lossy;
 pub mod luck;
 pub mod ports;
