@@ -143,6 +143,11 @@ impl Stage {
         cluster.spawn_all()?;
         cluster.await_all()?;
         let dir = tempfile::Builder::new().prefix("librdkafka-").tempdir()?;
+        // The tests write beside them, and read what lies in the source's other folders.
+        fs::create_dir(dir.path().join("tests"))?;
+        let source = runner.parent().and_then(Path::parent);
+        let source = source.context("the runner lies in no folder")?.join("src");
+        std::os::unix::fs::symlink(fs::canonicalize(source)?, dir.path().join("src"))?;
         let conf = format!(
             "metadata.broker.list={}\ntest.topic.random=true\n",
             cluster.bootstrap()
@@ -185,7 +190,7 @@ impl Stage {
         let mut command = Command::new(&self.runner);
         command
             .args(["-p1", "-L"])
-            .current_dir(self.dir.path())
+            .current_dir(self.dir.path().join("tests"))
             .env("RDKAFKA_TEST_CONF", self.dir.path().join("test.conf"))
             .env("TEST_KAFKA_VERSION", KAFKA_VERSION)
             .env("KAFKA_PATH", self.dir.path())

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// What a failure says, and what it therefore lacks.
-const EXCUSES: [(&str, &str); 7] = [
+const EXCUSES: [(&str, &str); 8] = [
     ("does not support transactions yet", "transactions"),
     // Its records come from a Java program, which ends for want of them.
     ("\"0098_consumer_txn\"", "transactions"),
@@ -11,9 +11,11 @@ const EXCUSES: [(&str, &str); 7] = [
     ("kafka-acls.sh", "ACLs"),
     ("unknown setting `sasl.kerberos", "the settings of SASL"),
     ("resources of type 32", "the settings of groups (KIP-848)"),
+    // Kafka 4 refuses them too, and its tools do before they ask.
+    ("--config segment.bytes=10000 ", "segments of 10 KB"),
     (
-        "--config segment.bytes=10000 ",
-        "a Kafka before 4: newer tools refuse such segments",
+        "invalid value `20000` for `segment.bytes`",
+        "segments of 20 KB",
     ),
 ];
 
