@@ -140,7 +140,7 @@ mod tests {
         assert_eq!(
             Verdict::of(false, &other),
             Verdict::Failed(
-                "Test \"0061_lag\" failed at x.c:1: ### expected 3 messages, got 2".to_owned()
+                "Test \"0061_lag\" failed at x.c:1: expected 3 messages, got 2".to_owned()
             )
         );
     }
