@@ -3,7 +3,8 @@
 //! Everything here speaks to the binary over TCP and HTTP as a user's program would; none of the product's crates is
 //! linked, so that a mistake in them cannot hide itself. [`weir`] starts the binary, [`cluster`] several of it, [`kafka`]
 //! Kafka, [`clients`] plays the matrix of stock clients, [`differential`] compares the binary's answers with Kafka's,
-//! [`writers`] write while it is killed, and [`lossy`] is a file system that loses what was not synced.
+//! [`librdkafka`] plays that client's own tests, [`writers`] write while it is killed, and [`lossy`] is
+//! a file system that loses what was not synced.
 
 pub mod cache;
 pub mod calls;

@@ -2,7 +2,6 @@
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::future::join_all;
 use kafka_protocol::messages::delete_records_request::DeleteRecordsTopic;
@@ -12,7 +11,7 @@ use kafka_protocol::messages::delete_records_response::{
 use kafka_protocol::messages::{ApiKey, DeleteRecordsRequest, DeleteRecordsResponse};
 use tokio::time::{Instant, timeout_at};
 
-use super::patience::patience;
+use super::patience::patience_for_a_write;
 use crate::broker::Broker;
 use crate::kafka::produce::request::TopicRef;
 use crate::kafka::{Api, ErrorCode, Session};
@@ -20,9 +19,6 @@ use crate::shard::entry::{Body, TrimItem};
 
 /// Instead of an offset: everything up to the high watermark.
 const HIGH_WATERMARK: i64 = -1;
-/// A trim takes an fsync, so a shorter wait than this would tell nothing: Kafka's leader trims its own log whatever the
-/// timeout, which clients therefore set to 0.
-const MIN_WAIT: Duration = Duration::from_secs(1);
 
 pub struct DeleteRecords;
 
@@ -39,7 +35,7 @@ impl Api for DeleteRecords {
         request: DeleteRecordsRequest,
     ) -> impl Future<Output = DeleteRecordsResponse> + Send + 'static {
         let broker = broker.clone();
-        let deadline = Instant::now() + patience(request.timeout_ms).max(MIN_WAIT);
+        let deadline = Instant::now() + patience_for_a_write(request.timeout_ms);
         async move {
             let topics = request
                 .topics

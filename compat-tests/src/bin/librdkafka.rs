@@ -11,7 +11,7 @@ use compat_tests::librdkafka::run::{Options, run};
 #[command(about = "librdkafka's own tests against three nodes")]
 struct Arguments {
     /// The folder of librdkafka's tests, with the runner that was built there.
-    #[arg(long, env = "LIBRDKAFKA_TESTS", value_name = "DIR")]
+    #[arg(long, value_name = "DIR")]
     tests: PathBuf,
     /// Only this test, by its number; may be given more than once.
     #[arg(long, value_name = "NUMBER")]

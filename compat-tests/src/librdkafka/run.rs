@@ -46,9 +46,8 @@ const ADMIN_PARTS: [&str; 19] = [
     "do_test_ListOffsets",
 ];
 /// Kafka's command line tools that tests call, and their classes.
-const TOOLS: [(&str, &str); 3] = [
+const TOOLS: [(&str, &str); 2] = [
     ("kafka-topics.sh", "org.apache.kafka.tools.TopicCommand"),
-    ("kafka-configs.sh", "kafka.admin.ConfigCommand"),
     ("kafka-acls.sh", "org.apache.kafka.tools.AclCommand"),
 ];
 

@@ -31,14 +31,12 @@ use self::apart::{HERE_BYTES, Large};
 use self::request::{ProduceRequest, TopicRef};
 pub use self::response::Refused;
 use crate::broker::Broker;
+use crate::kafka::patience::patience_for_a_write;
 use crate::kafka::{Body, RawApi, Reply, RequestHead, Session};
 use crate::partition::Stage;
 use crate::shard::host::ShardHost;
 use crate::shard::proposer::{AppendError, Part, PartResult, Submit};
 use crate::shard::refusals::Refusals;
-
-/// An append takes an fsync, so a shorter wait than this would tell nothing.
-const MIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// One partition of a request, in the request's order.
 struct Slot {
@@ -64,8 +62,7 @@ pub fn produce(
 ) -> impl Future<Output = Result<Option<ProduceResponse>, CloseConnection>> + Send + 'static + use<>
 {
     let (acks, frame_bytes) = (request.acks, request.frame_bytes);
-    let timeout =
-        Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0)).max(MIN_TIMEOUT);
+    let timeout = patience_for_a_write(request.timeout_ms);
     let facts = Facts {
         version,
         client_id: session.client_id(),
